@@ -1,0 +1,16 @@
+"""Adapters that turn any network into the one `Denoiser` that solvers evaluate."""
+
+from __future__ import annotations
+
+from fewstep.denoisers.base import Denoiser, StackedLevel
+from fewstep.denoisers.class_conditional import class_conditional
+from fewstep.denoisers.predictions import from_denoised, from_noise, from_velocity
+
+__all__ = [
+    "Denoiser",
+    "StackedLevel",
+    "class_conditional",
+    "from_denoised",
+    "from_noise",
+    "from_velocity",
+]

@@ -1,0 +1,27 @@
+"""Heun's method in rho, the deterministic sampler of EDM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from fewstep.level import Level
+from fewstep.process.base import Process
+from fewstep.solvers.base import Evaluate, S, register
+
+
+@register("heun", order=2, calls_per_step=2)
+def heun(evaluate: Evaluate[S], x: S, levels: Sequence[Level], process: Process) -> S:
+    """Second-order Runge-Kutta in rho. Ref: Karras et al. 2022 (EDM), algorithm 1 (no churn)."""
+    v = x / levels[0].alpha
+    for s, t in pairwise(levels):  # trace() takes the last step, to the clean level
+        h = t.rho - s.rho
+        slope = _slope(evaluate, v, s)
+        v_euler = v + h * slope
+        v = v + (0.5 * h) * (slope + _slope(evaluate, v_euler, t))
+    return levels[-1].alpha * v
+
+
+def _slope(evaluate: Evaluate[S], v: S, at: Level) -> S:
+    """dv / drho, the predicted noise, for v = x / alpha: (v - denoised) / rho."""
+    return (v - evaluate(at.alpha * v, at)) / at.rho

@@ -1,0 +1,71 @@
+# What a newcomer types. Needs only Python 3.11+ and make; every target sets up .venv first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Test processes; a file's tests stay in one of them and share its servers.
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations=10
+EXTRAS := service,train,diffusers,test
+# Named after what was installed: unchanged requirements mean nothing to do, whatever the file dates say.
+STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
+# One BLAS thread per process: slots and actors are the parallelism, and sums keep their order.
+export OMP_NUM_THREADS ?= 1
+export RAY_USAGE_STATS_ENABLED := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve check format test test-slow test-all coverage bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(STAMP) ## search a 4-call schedule over REST, show it, reuse it in diffusers (MODEL=zoo:digits)
+	$(BIN)/python -m demo $(if $(MODEL),--model $(MODEL))
+
+serve: $(STAMP) ## start the API and one worker on the embedded defaults
+	$(BIN)/python -m api.serve
+
+check: $(STAMP) ## formatting, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(STAMP) ## rewrite formatting and import order
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+test: $(STAMP) ## the quick suite: a sample of every matrix
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-slow: $(STAMP) ## what the quick suite leaves out
+	$(PYTEST) -m slow $(ARGS)
+
+test-all: $(STAMP) ## every test
+	$(PYTEST) $(ARGS)
+
+coverage: $(STAMP) ## branch coverage of the quick suite, held against its floors
+	$(PYTEST) -m "not slow" --cov --cov-report= $(ARGS)
+	$(BIN)/coverage report --include='fewstep/*,space/*,store/*,search/*' --fail-under=95
+	$(BIN)/coverage report --include='evaluators/*,api/*' --fail-under=85
+
+bench: $(STAMP) ## share of wall time inside the network while scoring
+	$(BIN)/python -m benchmarks.forward_share
+
+clean: ## remove .venv, caches and what the demo wrote
+	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
+		.hypothesis .coverage*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# uv fetches and unpacks in parallel (20 s where pip needs minutes for the CUDA wheels of torch) and
+# links from its cache the next time. pip stays as the fallback: it alone reads a local pip.conf.
+$(STAMP):
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or newer \
+	is needed, $(PYTHON) is {v[0]}.{v[1]}; name another: make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "no virtual environment: on Debian, apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing into $(VENV): about a minute the first time"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS)]' || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		-e '.[$(EXTRAS)]'
+	@rm -f $(VENV)/.installed-* && touch $@

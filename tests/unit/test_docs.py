@@ -1,0 +1,55 @@
+"""What the documents show is run here, so that they cannot go stale."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fewstep.denoisers import StackedLevel
+from fewstep.process import VPDiscrete
+from fewstep.schedule import ModelSection, Schedule
+from tests.mixture import MixtureDenoiser
+
+
+def python_blocks(path: Path) -> list[str]:
+    """The fenced Python blocks of a Markdown file."""
+    return re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_the_documented_reader_of_programs_gives_our_samples(repository: Path) -> None:
+    (block,) = python_blocks(repository / "docs" / "schedule.md")
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/schedule.md", "exec"), names)
+    process = VPDiscrete.linear()
+    model = ModelSection(
+        name="mixture",
+        prediction="noise",
+        checkpoint_sha256="0" * 64,
+        image_shape=(1, 8, 8),
+        process=process.describe(),
+    )
+    times = [*(process.time_of(index) for index in (657, 514, 258, 18)), 0.0]
+    schedule = Schedule.build(times, model=model, solver="dpm-solver++-2m")
+    x = torch.linspace(-2.0, 2.0, 9, dtype=torch.float64)[:, None]
+
+    def denoise(state: np.ndarray, node: dict[str, float]) -> np.ndarray:
+        keys = ("t", "alpha", "sigma", "network_time")
+        columns = [torch.full((len(state),), node[key], dtype=torch.float64) for key in keys]
+        denoised: np.ndarray = MixtureDenoiser()(
+            torch.from_numpy(state), StackedLevel(*columns)
+        ).numpy()
+        return denoised
+
+    found = names["run"](schedule.to_json(), denoise, x.numpy())
+    np.testing.assert_allclose(
+        found, schedule.sample(MixtureDenoiser(), x).numpy(), rtol=1e-13, atol=1e-14
+    )
+
+
+def test_the_documented_reader_is_at_most_twenty_lines(repository: Path) -> None:
+    (block,) = python_blocks(repository / "docs" / "schedule.md")
+    assert len(block.strip().splitlines()) <= 20

@@ -1,0 +1,165 @@
+"""Training: repeatable, and resumable at any step without a trace."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from fewstep.errors import InvalidInput
+from fewstep.networks.adm.shapes import tensor_shapes
+from fewstep.networks.zoo import train
+from fewstep.networks.zoo.classifier import to_network_range
+from fewstep.networks.zoo.data import load_digits_images
+from fewstep.networks.zoo.recipe import DIGITS_UNET, NULL_LABEL, PROCESS, TrainingSettings
+from fewstep.networks.zoo.training import Trainer
+
+SETTINGS = TrainingSettings(num_steps=8, batch_size=16, warmup_steps=2)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # as the command does
+
+
+def _trainer(settings: TrainingSettings) -> Trainer:
+    return Trainer(DIGITS_UNET, settings, null_label=NULL_LABEL, process=PROCESS)
+
+
+def _losses(trainer: Trainer, count: int) -> list[float]:
+    images, labels = (torch.from_numpy(part) for part in load_digits_images("train"))
+    steps = trainer.run(to_network_range(images), labels)
+    return [loss for _, loss in zip(range(count), steps, strict=False)]
+
+
+def test_same_seed_gives_the_same_losses_and_another_seed_others() -> None:
+    first, again = (_losses(_trainer(SETTINGS), 4) for _ in range(2))
+    assert first == again
+    assert first != _losses(_trainer(replace(SETTINGS, seed=1)), 4)
+
+
+def test_restored_trainer_goes_on_as_if_never_stopped() -> None:
+    whole = _trainer(SETTINGS)
+    losses = _losses(whole, 8)
+    stopped = _trainer(SETTINGS)
+    before = _losses(stopped, 3)
+    resumed = _trainer(SETTINGS)
+    resumed.restore({name: value.clone() for name, value in stopped.state().items()})
+    assert before + _losses(resumed, 8) == losses
+    for name, value in whole.state().items():
+        assert torch.equal(value, resumed.state()[name]), name
+
+
+def test_training_lowers_the_loss() -> None:
+    losses = _losses(_trainer(replace(SETTINGS, num_steps=40, warmup_steps=5)), 40)
+    assert sum(losses[-10:]) < 0.8 * sum(losses[:10]), losses
+
+
+def test_average_follows_the_network() -> None:
+    trainer = _trainer(SETTINGS)
+    start = {name: value.clone() for name, value in trainer.average.items()}
+    _losses(trainer, 8)
+    now = trainer.network.state_dict()
+    moved = [name for name in start if not torch.equal(start[name], now[name])]
+    assert len(moved) > len(start) // 2
+    for name in moved:
+        behind = (trainer.average[name] - now[name]).norm()
+        assert behind < (start[name] - now[name]).norm(), name
+
+
+@pytest.mark.timeout(180)
+def test_killed_command_resumes_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "_CHECKPOINT_EVERY", 2)
+    settings = replace(SETTINGS, num_steps=6)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+    train.write_unet(whole, settings)
+    _kill_after_first_checkpoint(killed, settings)
+    with safe_open(killed / "checkpoint.safetensors", "pt") as file:
+        assert 2 <= int(file.get_tensor("step")) < 6
+    train.write_unet(killed, settings)
+    for name in ("unet.safetensors", "checkpoint.safetensors"):
+        first, second = load_file(whole / name), load_file(killed / name)
+        assert first.keys() == second.keys()
+        for key, value in first.items():
+            assert torch.equal(value, second[key]), key
+
+
+_TRAIN_SLOWLY = """
+import sys, time
+from pathlib import Path
+import torch
+from fewstep.networks.zoo import train
+from fewstep.networks.zoo.recipe import TrainingSettings
+torch.set_num_threads(1)
+train._CHECKPOINT_EVERY = 2
+save = train.save_checkpoint
+def save_and_wait(trainer, folder):
+    save(trainer, folder)
+    time.sleep(60)
+train.save_checkpoint = save_and_wait
+train.write_unet(Path(sys.argv[1]), TrainingSettings(num_steps=6, batch_size=16, warmup_steps=2))
+"""
+
+
+def _kill_after_first_checkpoint(folder: Path, settings: TrainingSettings) -> None:
+    assert settings == replace(SETTINGS, num_steps=6), "the script below states these settings"
+    with subprocess.Popen([sys.executable, "-c", _TRAIN_SLOWLY, str(folder)]) as process:
+        deadline = time.monotonic() + 120
+        while not (folder / "checkpoint.safetensors").exists():
+            assert process.poll() is None, "training ended by itself"
+            assert time.monotonic() < deadline, "no checkpoint within two minutes"
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGKILL)
+
+
+def test_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
+    train.save_checkpoint(_trainer(SETTINGS), tmp_path)
+    with pytest.raises(InvalidInput, match=r"was written under .*'seed': 0.* not .*'seed': 5"):
+        train.open_trainer(tmp_path, replace(SETTINGS, seed=5))
+
+
+@pytest.mark.timeout(240)
+def test_command_writes_a_model_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(train, "train_classifier", _short_classifier)
+    with caplog.at_level(logging.INFO):
+        train.main(["digits", "--out", str(tmp_path / "made"), "--steps", "2"])
+    assert "classifier:" in caplog.text
+    assert "unet: step 2" in caplog.text
+    weights = load_file(tmp_path / "made" / "unet.safetensors")
+    assert {n: tuple(v.shape) for n, v in weights.items()} == tensor_shapes(DIGITS_UNET)
+    assert {value.dtype for value in weights.values()} == {torch.float16}
+    _check_resolves(tmp_path)
+
+
+def _short_classifier(seed: int) -> torch.nn.Module:
+    from fewstep.networks.zoo.classifier_training import train_classifier
+
+    return train_classifier(seed, num_steps=5)
+
+
+def _check_resolves(root: Path) -> None:
+    from fewstep.networks.models import load_network, resolve
+
+    card = resolve("file:made", roots=[root])
+    assert card.measured == {}
+    assert (
+        load_network(card)(torch.zeros(1, 1, 8, 8), torch.zeros(1), torch.tensor([10]))
+        .isfinite()
+        .all()
+    )

@@ -1,0 +1,138 @@
+"""A candidate in canonical form: the one identity under which a schedule is scored and stored."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeAlias
+
+from fewstep.canonical import content_hash
+from fewstep.errors import InvalidInput
+from fewstep.solvers import canonical_name
+
+OptionValue: TypeAlias = "str | int | float | bool | tuple[OptionValue, ...]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """What is searched over: solver, times, solver options, architecture.
+
+    Aliases of a solver and the order of options do not matter: equal schedules compare equal and
+    have one `key`.
+
+    Attributes:
+        solver: Canonical solver name (aliases are resolved on construction).
+        times: K+1 process times from noise to data, strictly decreasing, ending at 0.0.
+        options: Solver options as (name, value) pairs, sorted by name on construction.
+        architecture: Reserved for per-step networks; the full network is None.
+
+    Raises:
+        InvalidInput: times that do not strictly decrease to 0.0; an unknown solver.
+    """
+
+    solver: str
+    times: tuple[float, ...]
+    options: tuple[tuple[str, OptionValue], ...] = ()
+    architecture: None = None
+
+    def __post_init__(self) -> None:
+        _check_times(self.times)
+        object.__setattr__(self, "solver", canonical_name(self.solver))
+        object.__setattr__(self, "times", tuple(float(t) for t in self.times))
+        object.__setattr__(self, "options", tuple(sorted(self.options)))
+
+    @property
+    def steps(self) -> int:
+        """K, the number of steps (one less than the number of times)."""
+        return len(self.times) - 1
+
+    def canonical(self) -> dict[str, object]:
+        """Plain JSON values, the same for all spellings of one candidate."""
+        return {
+            "solver": self.solver,
+            "times": list(self.times),
+            "options": {name: _plain(value) for name, value in self.options},
+            "architecture": self.architecture,
+        }
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the canonical form."""
+        return content_hash(self.canonical())
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Candidate:
+        """Read what `canonical` wrote.
+
+        Raises:
+            InvalidInput: a missing or unknown field, or a value that is not allowed.
+        """
+        _check_fields(values)
+        times, options = values["times"], values.get("options", {})
+        if not isinstance(times, list | tuple) or not isinstance(options, Mapping):
+            raise InvalidInput(
+                f"candidate: times={times!r}, options={options!r}: "
+                "times must be a list of numbers, options a mapping",
+                field="times" if isinstance(options, Mapping) else "options",
+            )
+        pairs = tuple((str(name), _frozen(value)) for name, value in options.items())
+        return cls(solver=str(values["solver"]), times=tuple(times), options=pairs)
+
+
+def _check_times(times: tuple[object, ...]) -> None:
+    """Hold times against: at least two numbers, strictly decreasing, the last one 0.0."""
+    if len(times) < 2:
+        raise InvalidInput(f"times={times!r}: at least 2 are needed, the last 0.0", field="times")
+    numbers: list[float] = []
+    for i, t in enumerate(times):
+        if isinstance(t, bool) or not isinstance(t, int | float) or not 0.0 <= t < math.inf:
+            raise InvalidInput(
+                f"times[{i}]={t!r}: must be a finite number of at least 0", field=f"times[{i}]"
+            )
+        numbers.append(t)
+    for i, (s, t) in enumerate(pairwise(numbers)):
+        if not s > t:
+            raise InvalidInput(
+                f"times[{i + 1}]={t!r} >= times[{i}]={s!r}: must strictly decrease",
+                field=f"times[{i + 1}]",
+            )
+    if times[-1] != 0.0:
+        raise InvalidInput(
+            f"times[{len(times) - 1}]={times[-1]!r}: the last time must be 0.0 (clean)",
+            field=f"times[{len(times) - 1}]",
+        )
+
+
+def _check_fields(values: Mapping[str, object]) -> None:
+    """Hold the field names of a stored candidate against those there are."""
+    allowed = ("solver", "times", "options", "architecture")
+    for name in values:
+        if name not in allowed:
+            raise InvalidInput(
+                f"candidate: unknown field {name!r}; allowed: {', '.join(allowed)}", field=name
+            )
+    for name in ("solver", "times"):
+        if name not in values:
+            raise InvalidInput(f"candidate: field {name!r} is missing", field=name)
+    if values.get("architecture") is not None:
+        raise InvalidInput(
+            f"architecture={values['architecture']!r}: only null is allowed", field="architecture"
+        )
+
+
+def _plain(value: OptionValue) -> object:
+    """Tuples as JSON lists, everything else as it is."""
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _frozen(value: object) -> OptionValue:
+    """JSON lists as tuples; refuse what an option cannot be."""
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(item) for item in value)
+    if isinstance(value, str | int | float):
+        return value
+    raise InvalidInput(
+        f"options: {value!r} is no number, string, boolean or list of them", field="options"
+    )

@@ -1,0 +1,118 @@
+"""Where a search starts: named grids, lower starts of them, curves, the user's own times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from fewstep.errors import InvalidInput
+from fewstep.spacing import named_grids
+from space.operators import restarted
+from space.repair import repair
+from space.timesteps import Genome, TimestepSpace
+
+START_SHARES = (0.85, 0.7, 0.55)
+"""Lower starts, as shares of the noisiest index: good second-order schedules start near 0.65."""
+
+CURVE_STARTS = (1.0, 0.92, 0.8, 0.7, 0.6, 0.5)
+CURVE_POWERS = (0.8, 1.2, 1.7)
+CURVE_END_SHARE = 0.015
+
+
+def grid_seeds(space: TimestepSpace) -> dict[str, Genome]:
+    """Every named grid that the process has at this number of steps, by name."""
+    grids = named_grids(space.process, space.steps)
+    return {name: _genome(times, space) for name, times in grids.items()}
+
+
+def starts_below_max(
+    space: TimestepSpace, shares: Sequence[float] = START_SHARES
+) -> dict[str, Genome]:
+    """The named grids squeezed (in lam) to start at lower noise levels: `name@index`.
+
+    The unit-normal start state is then not exactly the marginal; that this pays at few calls is
+    why the start level is searched.
+    """
+    starts = [round(share * (space.size - 1)) for share in shares]
+    return {
+        f"{name}@{start}": restarted(genome, start, space)
+        for start in starts
+        for name, genome in grid_seeds(space).items()
+        if genome[-1] + (space.steps - 1) * space.min_gap <= start < genome[0]
+    }
+
+
+def curve_seeds(space: TimestepSpace) -> dict[str, Genome]:
+    """Gamma curves k = end + (start - end) (1 - i/(K-1))^gamma for several starts and gammas."""
+    end, top = round(CURVE_END_SHARE * (space.size - 1)), space.size - 1
+    return {
+        f"gamma-{power:g}@{round(share * top)}": repair(
+            gamma_curve(round(share * top), end, power, space.steps), space
+        )
+        for share in CURVE_STARTS
+        for power in CURVE_POWERS
+    }
+
+
+def gamma_curve(start: int, end: int, power: float, steps: int) -> list[int]:
+    """K indices from `start` to `end`; `power` above 1 puts more of them at low noise."""
+    if steps == 1:
+        return [start]
+    return [round(end + (start - end) * (1.0 - i / (steps - 1)) ** power) for i in range(steps)]
+
+
+def user_seeds(space: TimestepSpace, initial_times: Sequence[Sequence[int]]) -> dict[str, Genome]:
+    """The user's own index lists, checked: `initial_times[i]`.
+
+    Raises:
+        InvalidInput: not strictly decreasing, wrong length or out of range; names the list.
+    """
+    for i, indices in enumerate(initial_times):
+        if not space.holds(indices):
+            raise InvalidInput(
+                f"initial_times[{i}]={list(indices)!r}: must be {space.steps} strictly decreasing "
+                f"indices in 0..{space.size - 1}",
+                field=f"initial_times[{i}]",
+            )
+    return named_user_seeds([tuple(indices) for indices in initial_times])
+
+
+def named_user_seeds(genomes: Sequence[Genome]) -> dict[str, Genome]:
+    """The user's start grids under the names that messages use."""
+    return {f"initial_times[{i}]": genome for i, genome in enumerate(genomes)}
+
+
+def paper_uniform_seed(space: TimestepSpace) -> Genome:
+    """The published uniform seed. Ref: AutoDiffusion's released scripts.
+
+    First order: {0, c, 2c, ...} for the smallest stride c of at least 1 and below N that gives
+    exactly K points. Other solvers: uniform in t from the noisiest time, the last of K+1 points
+    being the clean end.
+
+    Raises:
+        InvalidInput: no stride gives exactly K points (K = 1, 37, 41, ... at N = 1000).
+    """
+    if space.solver != "ddim":
+        top, count = space.size - 1, space.steps
+        return repair([round(top * (1.0 - i / count)) for i in range(count)], space)
+    for stride in range(1, space.size):
+        if len(range(0, space.size, stride)) == space.steps:
+            return repair(range(0, space.size, stride), space)
+    raise InvalidInput(
+        f"steps={space.steps}: the published uniform seed does not exist, no stride below "
+        f"{space.size} gives exactly {space.steps} points; use strategy 'evolution' or 'random'",
+        field="steps",
+    )
+
+
+def distinct(seeds: Iterable[dict[str, Genome]]) -> dict[str, Genome]:
+    """All seeds in order, each genome once, under the first of its names."""
+    found: dict[Genome, str] = {}
+    for group in seeds:
+        for name, genome in group.items():
+            found.setdefault(genome, name)
+    return {name: genome for genome, name in found.items()}
+
+
+def _genome(times: Sequence[float], space: TimestepSpace) -> Genome:
+    """A grid's indices, moved apart where they are nearer than the space's gap."""
+    return repair([space.process.index_of(t) for t in times[:-1]], space)

@@ -1,0 +1,27 @@
+"""What runs tiles. Executors differ in where they run them, never in what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Protocol
+
+from evaluators.banks import FloatArray
+from evaluators.packing import Tile
+
+
+class TileExecutor(Protocol):
+    """Runs tiles on workers that hold the model."""
+
+    def run(self, tiles: Sequence[Tile]) -> Generator[FloatArray, None, None]:
+        """The features (rows, d) of each tile, in tile order, while later tiles still run.
+
+        Closing the generator early drops the tiles that have not started.
+
+        Raises:
+            ScoringFailed: the workers are gone and could not be replaced.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the workers; the executor is not used afterwards."""
+        ...

@@ -1,0 +1,103 @@
+"""Scoring, whatever runs the tiles: asks to programs to tiles to features to distances.
+
+Results depend on the asks alone. Features come back in tile order, are merged in that order, and
+every distance is computed here, in the calling thread, while later tiles still run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+
+import numpy as np
+
+from evaluators.executor import TileExecutor
+from evaluators.feature_sheet import FeatureCache, FeatureSheet
+from evaluators.frechet import Gaussian, frechet_distance
+from evaluators.packing import Segment, pack
+from evaluators.score import Ask, OnScore, Score, Task, calls_of
+from fewstep.errors import InvalidInput
+from fewstep.process import Process
+from fewstep.program import MAX_CONDITION, Program, trace
+
+# Features kept so that scoring a candidate with more images costs only the new ones.
+CACHE_BYTES = 128 * 2**20
+
+
+class TileScorer:
+    """The `Scorer` over any executor of tiles."""
+
+    def __init__(
+        self,
+        task: Task,
+        executor: TileExecutor,
+        *,
+        process: Process,
+        reference: Gaussian,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self._task = task
+        self._executor = executor
+        self._process = process
+        self._reference = reference
+        self._cache = FeatureCache(cache_bytes)
+
+    @property
+    def task(self) -> Task:
+        """What is scored."""
+        return self._task
+
+    def close(self) -> None:
+        """Release the workers."""
+        self._executor.close()
+
+    def score(self, asks: Sequence[Ask], on_score: OnScore) -> list[Score]:
+        """Score all asks; see `evaluators.score.Scorer`."""
+        failures = [self._infeasible(ask) for ask in asks]
+        feasible = [ask for ask, failure in zip(asks, failures, strict=True) if failure is None]
+        sheet = FeatureSheet(self._cache)
+        segments = [segment for ask in feasible for segment in self._missing(ask, sheet)]
+        tiles = pack(segments, self._task.numerics.micro_batch)
+        scores: list[Score] = []
+        with closing(self._executor.run(tiles)) as results:
+            arriving = zip(tiles, results, strict=True)
+            for position, (ask, failure) in enumerate(zip(asks, failures, strict=True)):
+                while failure is None and not sheet.is_complete(ask):
+                    sheet.add(*next(arriving))
+                scores.append(self._judge(ask, failure, sheet))
+                on_score(position, scores[-1])
+        return scores
+
+    def _program(self, ask: Ask) -> Program:
+        return trace(ask.candidate.times, process=self._process, solver=ask.candidate.solver)
+
+    def _infeasible(self, ask: Ask) -> str | None:
+        """Why a candidate fails without a network call; None if it may run."""
+        try:
+            condition = self._program(ask).condition
+        except InvalidInput as error:
+            return error.message
+        if condition > MAX_CONDITION:
+            return (
+                f"condition {condition:.4g} of the program is above {MAX_CONDITION:g}: its "
+                "coefficients would amplify rounding errors into the images"
+            )
+        return None
+
+    def _missing(self, ask: Ask, sheet: FeatureSheet) -> list[Segment]:
+        """The images that neither the cache nor an earlier ask provides, as one segment or none."""
+        start = sheet.plan(ask)
+        if start >= ask.num_samples:
+            return []
+        return [Segment(self._program(ask), ask.bank, start, ask.num_samples)]
+
+    def _judge(self, ask: Ask, failure: str | None, sheet: FeatureSheet) -> Score:
+        calls = calls_of(self._task, ask)
+        if failure is not None:
+            return Score(None, failure, calls)
+        features = sheet.features(ask)
+        num_bad = int((~np.isfinite(features)).any(axis=1).sum())
+        if num_bad:
+            reason = f"{num_bad} of {ask.num_samples} images are not finite"
+            return Score(None, reason, calls)
+        return Score(frechet_distance(features, self._reference), None, calls)

@@ -1,0 +1,107 @@
+"""Runs tiles on this process's torch: from start noise to images to features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from evaluators.banks import FloatArray, NoiseBank
+from evaluators.features import Extractor, load_extractor, to_uint8
+from evaluators.packing import Tile
+from evaluators.score import Task
+from evaluators.tasks import card_of
+from fewstep.denoisers import class_conditional
+from fewstep.denoisers.class_conditional import ConditionalNetwork
+from fewstep.networks.models import load_network
+from fewstep.running import run_stacked
+
+Draw: TypeAlias = Callable[[NoiseBank, int, int], npt.NDArray[np.generic]]
+
+_CLIP = 1.0  # images are in [-1, 1]
+
+
+@dataclass(frozen=True, slots=True)
+class TileRunner:
+    """A loaded network and extractor. Keeps nothing between tiles, so threads may share it."""
+
+    task: Task
+    network: ConditionalNetwork
+    extractor: Extractor
+    null_label: int | None
+
+    def features(self, tile: Tile) -> FloatArray:
+        """Features (rows, d) of the tile's images, float32.
+
+        The features of an image that is not finite are NaN: that is how it is known further on.
+        """
+        with torch.inference_mode():
+            images = self.images(tile)
+            is_finite = images.isfinite().flatten(1).all(1)
+            features = self.extractor.features(to_uint8(images.nan_to_num()))
+            features = torch.where(is_finite[:, None], features.float(), torch.nan)
+            kept: FloatArray = features[: tile.rows].cpu().numpy()
+            return kept
+
+    def images(self, tile: Tile) -> Tensor:
+        """The images (micro_batch, C, H, W) in [-1, 1]; rows past the tile's own are padding."""
+        programs = [part.segment.program for part in tile.parts]
+        rows = [part.segment.rows for part in tile.parts]
+        rows[-1] += self.task.numerics.micro_batch - tile.rows  # padding runs the last program
+        noise = [self._draw(tile, _term(term)) for term in range(programs[0].noise_terms)]
+        denoiser = class_conditional(
+            self.network,
+            labels=self._draw(tile, _labels),
+            guidance_scale=self.task.guidance_scale,
+            null_label=self.null_label,
+            clip=_CLIP if self.task.clip_denoised else None,
+        )
+        return run_stacked(programs, rows, denoiser, self._draw(tile, NoiseBank.noise), noise=noise)
+
+    def _draw(self, tile: Tile, draw: Draw) -> Tensor:
+        """What `draw` gives for each part of the tile, one under the other, padded with zeros."""
+        segments = [part.segment for part in tile.parts]
+        drawn = [draw(self.task.noise_bank(s.bank), s.start, s.stop) for s in segments]
+        padding = self.task.numerics.micro_batch - tile.rows
+        drawn.append(np.zeros((padding, *drawn[0].shape[1:]), dtype=drawn[0].dtype))
+        return torch.from_numpy(np.concatenate(drawn)).to(self.task.numerics.device)
+
+
+def load_runner(task: Task, *, roots: Sequence[Path] = ()) -> TileRunner:
+    """Load what a task names.
+
+    Raises:
+        ChecksFailed: the model or extractor found under those names is not the task's.
+        FewstepError: as `fewstep.networks.models` raises for models that cannot be loaded.
+    """
+    card = card_of(task, roots=roots)
+    network = load_network(card, device=task.numerics.device)
+    is_conditional = card.num_classes is not None
+    return TileRunner(
+        task=task,
+        network=network if is_conditional else _without_labels(network),
+        extractor=load_extractor(card.extractor, device=task.numerics.device),
+        null_label=card.null_label,
+    )
+
+
+def _without_labels(network: Callable[[Tensor, Tensor], Tensor]) -> ConditionalNetwork:
+    """An unconditional network as one that is given labels and ignores them."""
+    return lambda x, time, _labels: network(x, time)
+
+
+def _labels(bank: NoiseBank, start: int, stop: int) -> npt.NDArray[np.generic]:
+    """The labels; zeros for a model without classes."""
+    labels = bank.labels(start, stop)
+    return np.zeros(stop - start, dtype=np.int64) if labels is None else labels
+
+
+def _term(number: int) -> Draw:
+    """Draws the noise term of that number."""
+    return lambda bank, start, stop: bank.noise(start, stop, term=number)

@@ -1,0 +1,83 @@
+"""Small real models for tests: an ADM UNet with seeded random weights, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from evaluators.checksum import file_sha256
+from evaluators.reference_builder import build_reference
+from fewstep.networks.adm.config import UNetConfig
+from fewstep.networks.adm.unet import UNet
+from fewstep.networks.zoo.data import load_digits_images
+from fewstep.networks.zoo.recipe import DIGITS_UNET
+from fewstep.process import VPDiscrete
+
+MODEL = "file:random"
+NUM_CLASSES = 10
+
+
+def write_model(
+    root: Path, *, is_conditional: bool = True, num_images: int = 300, output_bias: float = 0.0
+) -> str:
+    """Write a model folder under `root`, and return the reference that finds it there.
+
+    It has the bundled model's architecture, pixels as features, and real digits as reference.
+    An `output_bias` that is no finite number makes a network whose images are not either.
+    """
+    folder = root / MODEL.removeprefix("file:")
+    folder.mkdir(parents=True)
+    config = DIGITS_UNET if is_conditional else replace(DIGITS_UNET, num_classes=None)
+    weights = _random_weights(config)
+    weights["out.2.bias"] += output_bias
+    save_file(weights, folder / "unet.safetensors")
+    images, _ = load_digits_images("all")
+    reference = build_reference(images[:num_images], extractor="pixels", source="digits")
+    reference.save(folder / "reference-digits.safetensors")
+    card = _card(config, file_sha256(folder / "unet.safetensors"))
+    (folder / "card.json").write_text(json.dumps(card))
+    return MODEL
+
+
+def _random_weights(config: UNetConfig) -> dict[str, Tensor]:
+    """Seeded weights of a usual size; the architecture's own start has zeros in places."""
+    generator = torch.Generator().manual_seed(0)
+    weights = {}
+    for name, value in UNet(config).state_dict().items():
+        fan_in = max(1, value[0].numel())
+        noise = torch.randn(value.shape, generator=generator)
+        weights[name] = noise / fan_in**0.5 if value.dim() > 1 else 1.0 + 0.1 * noise
+    return weights
+
+
+def _card(config: UNetConfig, weights_sha256: str) -> dict[str, object]:
+    is_conditional = config.num_classes is not None
+    return {
+        "name": MODEL,
+        "architecture": {"kind": "adm-unet", **config.to_dict()},
+        "process": VPDiscrete.linear().describe(),
+        "prediction": "noise",
+        "num_classes": NUM_CLASSES if is_conditional else None,
+        "null_label": NUM_CLASSES if is_conditional else None,
+        "image_shape": [1, 8, 8],
+        "clip_denoised": True,
+        "weights_file": "unet.safetensors",
+        "weights_sha256": weights_sha256,
+        "extractor": "pixels",
+        "default_reference": "digits",
+        "references": {"digits": "reference-digits.safetensors"},
+        "teacher": {
+            "solver": "ddim",
+            "grid": "leading",
+            "nfe": 20,
+            "num_samples": 256,
+            "max_fid": 10.0,
+        },
+        "measured": {},
+        "licence": "Apache-2.0",
+    }

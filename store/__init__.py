@@ -1,0 +1,1 @@
+"""What the service remembers: searches, scores, events, schedules. Plain values in and out."""

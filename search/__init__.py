@@ -1,0 +1,1 @@
+"""How the best schedule is found: strategies as pure generators, and the driver that feeds them."""

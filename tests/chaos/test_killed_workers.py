@@ -1,0 +1,135 @@
+"""Workers are killed, frozen and told to stop in mid-search; what is left is as if nothing was."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from store import evaluations, searches, teacher_checks
+from store.engine import open_engine
+from store.migrate import upgrade
+from store.records import TeacherCheck
+from store.status import SearchStatus
+from tests.workers import (
+    left_behind,
+    submit,
+    wait_for_end,
+    wait_for_evaluations,
+    wait_until,
+    worker,
+)
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
+QUICK_LEASE_MS = 1500
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, passed_teacher: tuple[str, TeacherCheck]
+) -> str:
+    """What the small search leaves behind when nobody interferes."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    url = f"sqlite:///{folder / 'fewstep.sqlite3'}"
+    engine = open_engine(url)
+    upgrade(engine)
+    teacher_checks.put(engine, *passed_teacher)
+    search_id = submit(engine)
+    with worker(url, folder / "log") as running:
+        assert running.wait() == 0, running.lines()
+        assert wait_for_end(engine, search_id, running).status == "succeeded", running.lines()
+    remains = left_behind(engine, search_id)
+    engine.dispose()
+    assert remains.count("\n") > 40, "too small a search to kill in its middle"
+    return remains
+
+
+def _kill_and_resume(engine: Engine, url: str, log: Path, kill_after: list[int]) -> str:
+    """Run the small search, killing its worker at each of the given numbers of evaluations."""
+    search_id = submit(engine)
+    for num_evaluations in kill_after:
+        with worker(url, log, lease_ms=QUICK_LEASE_MS, once=False) as running:
+            wait_for_evaluations(engine, search_id, num_evaluations, running)
+            running.kill()
+        left = searches.show(engine, search_id)
+        assert (left.status, left.result) == (SearchStatus.RUNNING, None)
+    with worker(url, log, lease_ms=QUICK_LEASE_MS, once=False) as running:
+        ended = wait_for_end(engine, search_id, running)
+    assert ended.status is SearchStatus.SUCCEEDED, running.lines()
+    assert ended.lease_epoch > len(kill_after)
+    return left_behind(engine, search_id)
+
+
+def test_kill_minus_9_in_mid_search_changes_no_byte_of_what_is_left(
+    ready_engine: Engine, database_url: str, tmp_path: Path, undisturbed: str
+) -> None:
+    remains = _kill_and_resume(ready_engine, database_url, tmp_path / "log", [12])
+    assert remains.splitlines() == undisturbed.splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_kills_at_many_places_change_no_byte_of_what_is_left(
+    ready_engine: Engine, database_url: str, tmp_path: Path, undisturbed: str
+) -> None:
+    total = undisturbed.count("\n") - 1  # beside the search and its schedule
+    places = [1, total // 4, total // 2, total // 2 + 1, total - 2]
+    remains = _kill_and_resume(ready_engine, database_url, tmp_path / "log", places)
+    assert remains.splitlines() == undisturbed.splitlines()
+
+
+@pytest.mark.slow
+def test_a_worker_told_to_stop_hands_over_at_once(
+    ready_engine: Engine, database_url: str, tmp_path: Path, undisturbed: str
+) -> None:
+    search_id = submit(ready_engine)
+    # Leases of an hour: only a search that was handed back can go on.
+    with worker(database_url, tmp_path / "first", once=False) as first:
+        wait_for_evaluations(ready_engine, search_id, 8, first)
+        first.tell(signal.SIGTERM)
+        assert first.wait() == 0, first.lines()
+    handed_back = searches.show(ready_engine, search_id)
+    assert (handed_back.status, handed_back.owner) == (SearchStatus.QUEUED, None)
+    assert '"search-handed-back"' in first.lines()
+    with worker(database_url, tmp_path / "second") as second:
+        assert second.wait() == 0, second.lines()
+    assert left_behind(ready_engine, search_id).splitlines() == undisturbed.splitlines()
+
+
+@pytest.mark.slow
+def test_a_frozen_worker_that_wakes_up_after_takeover_changes_nothing(
+    ready_engine: Engine, database_url: str, tmp_path: Path, undisturbed: str
+) -> None:
+    search_id = submit(ready_engine)
+    with worker(database_url, tmp_path / "frozen", lease_ms=QUICK_LEASE_MS) as frozen:
+        wait_for_evaluations(ready_engine, search_id, 8, frozen)
+        frozen.tell(signal.SIGSTOP)
+        with worker(database_url, tmp_path / "other") as other:
+            wait_until(
+                lambda: searches.show(ready_engine, search_id).lease_epoch == 2, "takeover", other
+            )
+            frozen.tell(signal.SIGCONT)  # both run now, one of them without knowing
+            assert frozen.wait() == 0, frozen.lines()
+            assert searches.show(ready_engine, search_id).lease_epoch == 2
+            assert other.wait() == 0, other.lines()
+    assert '"reason": "lease-lost"' in frozen.lines()
+    assert left_behind(ready_engine, search_id).splitlines() == undisturbed.splitlines()
+
+
+@pytest.mark.slow
+def test_a_search_cancelled_in_mid_run_stops_and_the_next_one_runs(
+    ready_engine: Engine, database_url: str, tmp_path: Path, undisturbed: str
+) -> None:
+    cancelled = submit(ready_engine, seed=1)
+    following = submit(ready_engine)
+    with worker(database_url, tmp_path / "log", once=False) as running:
+        wait_for_evaluations(ready_engine, cancelled, 8, running)
+        searches.cancel(ready_engine, cancelled)
+        num_stored = evaluations.count(ready_engine, cancelled)
+        wait_for_end(ready_engine, following, running)
+    left = searches.show(ready_engine, cancelled)
+    assert (left.status, left.result, left.owner) == (SearchStatus.CANCELLED, None, None)
+    assert evaluations.count(ready_engine, cancelled) == num_stored
+    assert left_behind(ready_engine, following).splitlines() == undisturbed.splitlines()

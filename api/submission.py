@@ -1,0 +1,52 @@
+"""Everything about a request that can be known without loading a model."""
+
+from __future__ import annotations
+
+from fewstep.errors import InvalidInput, UnknownName
+from fewstep.networks.card import ModelCard
+from fewstep.networks.models import resolve
+from fewstep.request import SearchRequest
+from search.plan import make_plan
+from store.settings import Settings
+
+
+def check_submission(document: object, settings: Settings) -> SearchRequest:
+    """Validate a decoded body against itself, the model's card and the quota.
+
+    Raises:
+        InvalidInput: names the field, its value and what is allowed.
+    """
+    request = SearchRequest.parse(document)
+    card = resolve(request.model, roots=settings.model_roots)
+    _check_reference(request, card)
+    _check_guidance(request, card)
+    _check_quota(request, settings)
+    make_plan(request, card.make_process())  # steps, start grids and the smallest budget
+    return request
+
+
+def _check_reference(request: SearchRequest, card: ModelCard) -> None:
+    if request.reference is not None and request.reference not in card.references:
+        allowed = ", ".join(sorted(card.references))
+        raise UnknownName(
+            f"reference={request.reference!r}: no such reference of {card.name};"
+            f" allowed: {allowed}",
+            field="reference",
+        )
+
+
+def _check_guidance(request: SearchRequest, card: ModelCard) -> None:
+    if request.guidance_scale != 1.0 and card.null_label is None:
+        raise InvalidInput(
+            f"guidance_scale={request.guidance_scale}: {card.name} has no null label; allowed: 1.0",
+            field="guidance_scale",
+        )
+
+
+def _check_quota(request: SearchRequest, settings: Settings) -> None:
+    if request.budget > settings.max_calls_budget:
+        raise InvalidInput(
+            f"budget={request.budget}: above this service's quota;"
+            f" allowed: at most {settings.max_calls_budget}",
+            field="budget",
+        )

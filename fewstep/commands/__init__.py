@@ -1,0 +1,1 @@
+"""The commands of the `fewstep` program; no command but `sample` imports torch."""

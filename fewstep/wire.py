@@ -1,0 +1,170 @@
+"""What the service and its clients exchange over HTTP, apart from requests and schedule documents.
+
+Times are ISO 8601 in UTC. Readers ignore fields they do not know, so that an older client keeps
+working with a newer service.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from fewstep.status import SearchStatus
+
+T = TypeVar("T")
+
+
+class Wire(BaseModel):
+    """Base: immutable, ignores what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Page(Wire, Generic[T]):
+    """One page of a list; `next_cursor` leads to the next and is null on the last."""
+
+    items: list[T]
+    next_cursor: str | None = None
+
+
+class Failure(Wire):
+    """Why a search failed; `code` is one of the codes of `fewstep.errors`."""
+
+    code: str = Field(examples=["teacher-implausible"])
+    message: str
+
+
+class ReportRow(Wire):
+    """One schedule on noise that decided nothing; the first row is the searched one.
+
+    `fid` is the mean over the report sets; `difference` is this row minus the searched one, set by
+    set on the same noise. All four numbers are null where scoring failed.
+    """
+
+    name: str
+    solver: str
+    times: list[float]
+    indices: list[int]
+    fids: list[float | None]
+    failure: str | None = None
+    fid: float | None = None
+    standard_error: float | None = None
+    difference: float | None = None
+    difference_error: float | None = None
+
+
+class Best(Wire):
+    """The best candidate after `calls` network calls, as scored with `num_samples` images."""
+
+    calls: int
+    fid: float
+    num_samples: int
+
+
+class Report(Wire):
+    """What a search found, beside every named grid, and the way there."""
+
+    calls: int = Field(description="network calls of search and selection")
+    num_samples: int = Field(description="images per report set")
+    sets: int
+    rows: list[ReportRow]
+    history: list[Best] = []
+
+
+class Search(Wire):
+    """A search and how far it is. `result` is its report, once it has succeeded."""
+
+    id: str
+    status: SearchStatus
+    created_at: datetime
+    updated_at: datetime
+    request: dict[str, JsonValue] = Field(description="the request with every default filled in")
+    place_in_queue: int | None = Field(default=None, description="1 is next; null unless queued")
+    phase: str | None = None
+    calls_spent: int = Field(default=0, description="network calls so far")
+    calls_budget: int = 0
+    best_fid: float | None = Field(
+        default=None, description="small-batch FID of the best candidate so far"
+    )
+    error: Failure | None = None
+    result: Report | None = None
+
+
+class Event(Wire):
+    """Something that happened to a search; ids increase."""
+
+    id: int
+    search_id: str
+    kind: str
+    created_at: datetime
+    payload: dict[str, JsonValue]
+
+
+class Evaluation(Wire):
+    """One scored candidate of a search, in the order in which it was asked for."""
+
+    seq: int
+    phase: str
+    bank: str = Field(description="search, selection or report: which noise it was scored on")
+    set_index: int
+    num_samples: int
+    candidate: dict[str, JsonValue]
+    candidate_key: str
+    fid: float | None = Field(default=None, description="null where scoring failed")
+    failure: str | None = None
+    calls: int = Field(description="network calls it counts for")
+    cached: bool
+    created_at: datetime
+
+
+class ScheduleEntry(Wire):
+    """A published schedule; `document` is the file that samplers read."""
+
+    id: str
+    search_id: str
+    model: str
+    reference: str
+    solver: str
+    nfe: int
+    guidance_scale: float
+    fid: float = Field(description="mean over the report sets")
+    standard_error: float
+    num_samples: int = Field(description="images per report set")
+    num_sets: int
+    created_at: datetime
+    document: dict[str, JsonValue]
+
+
+class Model(Wire):
+    """A model that can be searched for, as its card describes it."""
+
+    name: str
+    process: dict[str, JsonValue]
+    prediction: str
+    image_shape: tuple[int, int, int] = Field(description="channels, height, width")
+    num_classes: int | None = None
+    clip_denoised: bool
+    default_reference: str
+    references: list[str]
+    teacher: dict[str, JsonValue] = Field(description="the full-step sampler searches are gated on")
+    measured: dict[str, JsonValue]
+    licence: str
+    weights_sha256: str
+
+    @property
+    def teacher_fid(self) -> float | None:
+        """Measured FID of the full-step sampler, if the card states it."""
+        fid = self.measured.get("teacher_fid")
+        return float(fid) if isinstance(fid, int | float) else None
+
+
+class Health(Wire):
+    """Whether the service can do its work."""
+
+    status: str = Field(examples=["ok"])
+    version: str
+    database: str = Field(examples=["sqlite"])
+    queued: int
+    running: int

@@ -1,0 +1,281 @@
+"""The `fewstep` program as people and scripts run it, against a real API process."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from fewstep.cli import main
+from fewstep.client import Client
+from fewstep.schedule import Schedule
+from fewstep.status import SearchStatus
+from store.engine import Engine
+from tests.service_database import claim, report_progress, succeed
+from tests.service_process import ROOT
+
+CLI = [sys.executable, "-m", "fewstep.cli"]
+SUBMIT = ["submit", "--model", "zoo:digits", "--solver", "ddim", "--nfe", "3"]
+COMMANDS = ["submit", "watch", "list", "show", "download", "sample", "cancel", "models"]
+TIMEOUT_S = 60
+
+
+@pytest.fixture(autouse=True)
+def _empty_queue(url: str) -> Iterator[None]:
+    yield
+    with Client(url) as client:
+        for status in (SearchStatus.QUEUED, SearchStatus.RUNNING):
+            for search in client.list(status=status, limit=200).items:
+                client.cancel(search.id)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command came to."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Run(Protocol):
+    """Runs the program in this process, which is much faster than starting one each time."""
+
+    def __call__(self, *arguments: str, url: str | None = None) -> Done:
+        """Run it; `url` is the service's unless given."""
+
+
+@pytest.fixture
+def run(url: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    service = url
+
+    def call(*arguments: str, url: str | None = None) -> Done:
+        monkeypatch.setenv("FEWSTEP_URL", url or service)
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        captured = capfd.readouterr()
+        return Done(int(ended.value.code or 0), captured.out, captured.err)
+
+    return call
+
+
+def submit(run: Run) -> str:
+    """Submit a search; return its id."""
+    done = run(*SUBMIT, "--json")
+    assert done.returncode == 0, done.stderr
+    return str(json.loads(done.stdout)["id"])
+
+
+def finished(run: Run, engine: Engine) -> tuple[str, Schedule]:
+    """A search that has succeeded, and its schedule."""
+    search_id = submit(run)
+    return search_id, succeed(engine, claim(engine))
+
+
+def test_submitting_prints_the_id_and_how_to_follow(run: Run) -> None:
+    done = run(*SUBMIT)
+    search_id, rest = done.stdout.split(" ", 1)
+    assert rest == "queued, place 1 in the queue\n"
+    assert done.stderr == f"follow it with: fewstep watch {search_id}\n"
+
+
+def test_a_request_file_and_options_make_one_request(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps({"model": "zoo:digits", "solver": "heun", "nfe": 5, "seed": 1}))
+    options = ["--seed", "2", "--start", "900,500,100", "--set", "report_sets=4", "--json"]
+    done = run("submit", "--request", str(file), *options)
+    assert done.returncode == 0, done.stderr
+    request = json.loads(done.stdout)["request"]
+    assert (request["solver"], request["nfe"], request["seed"]) == ("heun", 5, 2)
+    assert (request["initial_times"], request["report_sets"]) == ([[900, 500, 100]], 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            ["submit", "--model", "zoo:nothing", "--nfe", "4"],
+            ["model", "zoo:nothing", "zoo:digits"],
+        ),
+        (["submit", "--model", "zoo:digits", "--nfe", "0"], ["nfe=0"]),
+        (["submit", "--model", "zoo:digits", "--nfe", "1001"], ["nfe=1001", "1000"]),
+        (["submit", "--model", "zoo:digits", "--nfe", "four"], ["--nfe", "'four'", "whole number"]),
+        (["submit", "--nfe", "4"], ["model", "required"]),
+        ([*SUBMIT, "--guidance-scale", "lots"], ["--guidance-scale", "'lots'", "a number"]),
+        ([*SUBMIT, "--start", "9,9,1"], ["initial_times[0][1]", "decrease"]),
+        ([*SUBMIT, "--start", "9,x"], ["initial_times[0]", "9,x", "999,700,300,50"]),
+        ([*SUBMIT, "--set", "colour=red"], ["colour", "red", "allowed"]),
+        ([*SUBMIT, "--set", "colour"], ["colour", "NAME=VALUE"]),
+        ([*SUBMIT, "--guidance-scale", "nan"], ["guidance_scale", "nan", "finite"]),
+        ([*SUBMIT, "--request", "/nowhere/x.json"], ["/nowhere/x.json", "No such file"]),
+        (["show", "nothing"], ["nothing", "does not exist"]),
+        (["watch", "nothing"], ["nothing", "does not exist"]),
+        (["cancel", "nothing"], ["nothing", "does not exist"]),
+        (["download", "nothing"], ["nothing", "does not exist"]),
+        (["list", "--limit", "0"], ["--limit", "0"]),
+        (["list", "--status", "lost"], ["lost", "queued"]),
+        (["list", "--url", "nowhere"], ["nowhere", "http://HOST:PORT"]),
+        (["sample", "--schedule", "/nowhere/x.json"], ["/nowhere/x.json", "No such file"]),
+    ],
+)
+def test_bad_input_ends_with_2_and_names_what_is_wrong(
+    run: Run, arguments: list[str], expected: list[str]
+) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    missing = [part for part in expected if part not in done.stderr]
+    assert not missing, f"{missing} not in {done.stderr}"
+    assert "Traceback" not in done.stderr
+    assert run("list", "--status", "queued", "--json").stdout == ""
+
+
+def test_errors_are_json_where_json_was_asked_for(run: Run) -> None:
+    done = run("show", "nothing", "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stderr)["code"] == "not-found"
+
+
+def test_a_service_that_is_away_ends_with_1(run: Run) -> None:
+    done = run("list", url="http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert "make serve" in done.stderr
+
+
+def test_list_show_and_cancel_speak_in_lines_and_in_json(run: Run) -> None:
+    search_id = submit(run)
+    header, first = run("list", "--limit", "1").stdout.splitlines()
+    assert header.split("\t")[:3] == ["id", "status", "model"]
+    assert first.split("\t")[:3] == [search_id, "queued (place 1 in the queue)", "zoo:digits"]
+    assert json.loads(run("list", "--limit", "1", "--json").stdout)["id"] == search_id
+    assert f"id\t{search_id}" in run("show", search_id).stdout
+    assert json.loads(run("show", search_id, "--json").stdout)["id"] == search_id
+    assert run("cancel", search_id).stdout == f"{search_id} cancelled\n"
+    assert json.loads(run("cancel", search_id, "--json").stdout)["status"] == "cancelled"
+    assert "zoo:digits" in run("models").stdout
+    assert json.loads(run("models", "--json").stdout)["name"] == "zoo:digits"
+
+
+def test_watching_a_search_that_succeeds_shows_its_report_best_first(
+    run: Run, engine: Engine
+) -> None:
+    search_id = submit(run)
+    lease = claim(engine)
+    report_progress(engine, lease, 12_345)
+    succeed(engine, lease)
+    done = run("watch", search_id)
+    assert done.returncode == 0, done.stderr
+    assert "progress search: best small-batch FID 4.50, 12.3k/200.0k calls" in done.stdout
+    rows = [line.split("\t") for line in done.stdout.splitlines() if line.count("\t") > 3]
+    assert [row[0] for row in rows] == ["schedule", "searched", "leading", "broken"]
+    assert rows[1][2:4] == ["3.25", "0.25"]
+
+
+def test_watching_as_json_prints_every_event(run: Run) -> None:
+    search_id = submit(run)
+    run("cancel", search_id)
+    done = run("watch", search_id, "--json")
+    assert done.returncode == 1, "it did not succeed"
+    assert [json.loads(line)["kind"] for line in done.stdout.splitlines()] == [
+        "queued",
+        "cancelled",
+    ]
+
+
+@pytest.mark.parametrize("is_terminal", [False, True], ids=["pipe", "terminal"])
+def test_ctrl_c_detaches_says_how_to_return_and_leaves_the_search_alone(
+    run: Run, url: str, is_terminal: bool
+) -> None:
+    search_id = submit(run)
+    ours, theirs = pty.openpty() if is_terminal else os.pipe()
+    with subprocess.Popen(
+        [*CLI, "watch", search_id],
+        cwd=ROOT,
+        env={**os.environ, "FEWSTEP_URL": url, "TERM": "xterm"},
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        _read_until(ours, b"queued")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=TIMEOUT_S)
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == 130, errors
+    assert f"Return with: fewstep watch {search_id}" in errors
+    with Client(url) as client:
+        assert client.show(search_id).status is SearchStatus.QUEUED
+
+
+def test_a_downloaded_schedule_draws_the_same_images_each_time(
+    run: Run, engine: Engine, tmp_path: Path
+) -> None:
+    search_id, schedule = finished(run, engine)
+    file = tmp_path / "schedule.json"
+    assert run("download", search_id, "--out", str(file)).returncode == 0
+    assert Schedule.load(file) == schedule
+    assert run("download", search_id).stdout == schedule.to_json()
+    pictures = [tmp_path / "one.png", tmp_path / "two.png"]
+    for picture in pictures:
+        options = ["--schedule", str(file), "--num", "5", "--out", str(picture)]
+        done = run("sample", *options, url="http://127.0.0.1:9")  # needs no service
+        assert done.returncode == 0, done.stderr
+    first, second = (picture.read_bytes() for picture in pictures)
+    assert first == second
+    # 3 columns and 2 rows of 8x8 images, enlarged eight times.
+    assert (int.from_bytes(first[16:20]), int.from_bytes(first[20:24])) == (192, 128)
+
+
+def test_help_of_every_command_needs_neither_torch_nor_http() -> None:
+    code = (
+        "import sys\n"
+        "from fewstep.cli import app\n"
+        "try:\n app(sys.argv[1:])\n"
+        "except SystemExit as end:\n assert not end.code, end.code\n"
+        "heavy = {'torch', 'numpy', 'httpx2'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+    )
+    for command in COMMANDS:
+        done = subprocess.run(
+            [sys.executable, "-c", code, command, "--help"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        assert "Example: fewstep" in done.stdout, command
+
+
+def test_help_takes_half_a_second_of_processor_time() -> None:
+    times = []
+    for _ in range(3):  # the best of three: the first may compile
+        before = os.times()
+        subprocess.run([*CLI, "--help"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        after = os.times()
+        times.append(
+            after.children_user
+            - before.children_user
+            + after.children_system
+            - before.children_system
+        )
+    assert min(times) <= 0.5, times
+
+
+def _read_until(descriptor: int, expected: bytes) -> None:
+    """Read what a program prints until it has printed `expected`."""
+    seen, deadline = b"", time.monotonic() + TIMEOUT_S
+    while expected not in seen:
+        assert time.monotonic() < deadline, seen
+        seen += os.read(descriptor, 4096)

@@ -1,0 +1,3 @@
+"""What reproduces each number that the documentation states."""
+
+from __future__ import annotations

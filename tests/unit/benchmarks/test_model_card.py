@@ -1,0 +1,86 @@
+"""The measured model card: figures that repeat, and a page that says the same as the card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.model_card import write_card
+from benchmarks.model_card_figures import real_halves, teacher_figures, weight_figures
+from benchmarks.model_card_samples import draw_samples, write_picture
+from benchmarks.model_card_text import model_card_text
+from evaluators.features import load_extractor
+from fewstep.networks.card import ModelCard
+from fewstep.networks.models import resolve
+
+
+@pytest.fixture
+def card() -> ModelCard:
+    return resolve("zoo:digits")
+
+
+def _measured(card: ModelCard) -> dict[str, Any]:
+    return dict(card.measured)
+
+
+def test_page_says_what_the_card_says(card: ModelCard) -> None:
+    document = json.loads((card.folder / "card.json").read_text(encoding="utf-8"))
+    page = (card.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert page == model_card_text(document), "run: python -m benchmarks.model_card zoo:digits"
+
+
+def test_recorded_floor_is_what_real_halves_give(card: ModelCard) -> None:
+    torch.set_num_threads(1)
+    measured = real_halves(card)
+    for name, recorded in _measured(card)["real_halves"].items():
+        assert measured[name] == pytest.approx(recorded, rel=1e-4, abs=1e-6), name
+
+
+def test_recorded_weights_are_those_of_the_folder(card: ModelCard) -> None:
+    assert weight_figures(card) == _measured(card)["weights"]
+
+
+def test_recorded_teachers_reach_the_floor_without_copying(card: ModelCard) -> None:
+    measured = _measured(card)
+    floor = measured["real_halves"]
+    for name, found in measured["teachers"].items():
+        halves, nearest = found["at_half_counts"], found["nearest_training_image"]
+        assert halves["num_images_each"] == floor["num_images_each"], name
+        assert halves["fid"] < 1.5 * floor["fid"], name
+        for space in ("features", "pixels_rms"):
+            row = nearest[space]
+            assert row["samples_median"] > 0.9 * row["heldout_median"], (name, space, row)
+
+
+def test_figures_of_few_samples_from_few_steps_state_their_counts(card: ModelCard) -> None:
+    sampler = {"solver": "ddim", "grid": "leading", "nfe": 2}
+    samples = draw_samples(card, load_extractor(card.extractor), sampler, count=400)
+    found: Any = teacher_figures(card, samples)
+    assert found["num_samples"] == found["at_half_counts"]["num_images_each"] == 400
+    recorded = _measured(card)["teachers"].values()
+    best = max(teacher["fid"]["digits-all"] for teacher in recorded)
+    assert found["fid"]["digits-all"] > 4 * best  # two leading steps are far from enough
+
+
+def test_picture_shows_the_first_images_one_class_per_column(tmp_path: Path) -> None:
+    images = np.arange(90, dtype=np.uint8)[:, None, None, None].repeat(8, 2).repeat(8, 3)
+    write_picture(images, tmp_path / "samples.png", columns=10)
+    with Image.open(tmp_path / "samples.png") as picture:
+        pixels = np.asarray(picture)
+    zoom, cell = 6, 9
+    assert pixels.shape == ((8 * cell + 1) * zoom, (10 * cell + 1) * zoom)
+    middles = pixels[(cell // 2) * zoom :: cell * zoom, (cell // 2) * zoom :: cell * zoom]
+    assert middles.tolist() == np.arange(80).reshape(8, 10).tolist()
+
+
+def test_writing_the_card_keeps_all_but_what_was_measured(card: ModelCard, tmp_path: Path) -> None:
+    document = json.loads((card.folder / "card.json").read_text(encoding="utf-8"))
+    (tmp_path / "card.json").write_text(json.dumps(document | {"measured": {}}), encoding="utf-8")
+    write_card(tmp_path, _measured(card))
+    assert json.loads((tmp_path / "card.json").read_text(encoding="utf-8")) == document

@@ -34,7 +34,7 @@ def main() -> int:
     """Run one search on a fresh data directory; print both peaks; 1 if one is above its limit."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--executor", choices=("inline", "ray"), default="ray")
-    parser.add_argument("--budget", type=int, default=50_000, help="network calls")
+    parser.add_argument("--budget", type=int, default=20_000, help="network calls")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(
@@ -79,7 +79,15 @@ def _watch(
 ) -> tuple[dict[str, float], SearchStatus]:
     """Submit a search and look at both processes until it ends."""
     request = SearchRequest.parse(
-        {"model": "zoo:digits", "solver": "dpm-solver++-2m", "nfe": 4, "budget": budget}
+        {
+            "model": "zoo:digits",
+            "solver": "dpm-solver++-2m",
+            "nfe": 4,
+            "budget": budget,
+            "fidelities": [256, 1024],  # memory is that of one micro-batch and one feature sheet
+            "report_images": 256,
+            "report_sets": 2,
+        }
     )
     search = _submit(client, request)
     peaks = dict.fromkeys(processes, 0.0)

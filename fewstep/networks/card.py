@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NotRequired
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
@@ -26,6 +26,8 @@ class Teacher(TypedDict):
     nfe: int
     num_samples: int
     max_fid: float  # above it, weights, flags or reference are wrong
+    # Limits against other references than the default one: fewer images are farther away.
+    max_fid_to: NotRequired[dict[str, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,10 @@ class ModelCard:
             )
         return self.folder / self.references[name]
 
+    def max_teacher_fid(self, reference: str) -> float:
+        """The largest plausible FID of the teacher against a reference set."""
+        return self.teacher.get("max_fid_to", {}).get(reference, self.teacher["max_fid"])
+
     def make_process(self) -> VPDiscrete:
         """The noise process the network was trained under."""
         return process_from_description(self.process)
@@ -126,6 +132,9 @@ def _check_choices(card: ModelCard) -> None:
     if card.default_reference not in card.references:
         allowed = ", ".join(sorted(card.references))
         raise _bad("default_reference", card.default_reference, f"one of: {allowed}")
+    if set(card.teacher.get("max_fid_to", {})) - set(card.references):
+        allowed = ", ".join(sorted(card.references))
+        raise _bad("teacher.max_fid_to", card.teacher["max_fid_to"], f"names among: {allowed}")
     config, (channels, *sides) = card.unet_config(), card.image_shape
     if channels != config.in_channels or any(side % config.downsample_factor for side in sides):
         allowed = f"{config.in_channels} channels, sides multiples of {config.downsample_factor}"

@@ -62,7 +62,8 @@ def load_network(card: ModelCard, *, device: str = "cpu") -> nn.Module:
 
     content = card.weights_path.read_bytes()
     check_sha256(card.weights_file, hashlib.sha256(content).hexdigest(), card.weights_sha256)
-    with torch.device("meta"):  # no time for random weights that are then replaced
+    # Not under the meta device: that imports sympy and more, 150 MB and a second in every worker.
+    with torch.random.fork_rng(devices=[]):  # the weights it draws first are nobody's randomness
         network = UNet(card.unet_config())
     weights = {name: value.to(device, torch.float32) for name, value in load(content).items()}
     network.load_state_dict(weights, strict=True, assign=True)

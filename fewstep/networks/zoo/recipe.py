@@ -27,13 +27,16 @@ DIGITS_UNET = UNetConfig(
     use_scale_shift_norm=True,
     norm_groups=8,
 )
-# The gate before a search. Second order at 20 calls is better than ddim at 50, and cheap.
+# The gate before a search. Second order at 20 calls is as good as ddim at 100, and cheap. It scores
+# 0.25 at 1024 images; attention with a wrong number or order of heads 0.38 to 0.44, other norm
+# groups 2.8, a wrong network time 28.
 TEACHER: Teacher = {
     "solver": "dpm-solver++-2m",
     "grid": "log-snr",
     "nfe": 20,
     "num_samples": 1024,
-    "max_fid": 8.0,
+    "max_fid": 0.34,
+    "max_fid_to": {"digits-heldout": 1.1},
 }
 
 
@@ -42,7 +45,7 @@ class TrainingSettings:
     """All that a training run depends on beside the data."""
 
     seed: int = 0
-    num_steps: int = 10_000
+    num_steps: int = 10_000  # fewer leave more of the distance that is not the floor
     batch_size: int = 128
     peak_rate: float = 1e-3
     warmup_steps: int = 300

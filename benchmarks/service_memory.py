@@ -18,7 +18,6 @@ import psutil
 from fewstep.client import Client
 from fewstep.errors import ServiceUnreachable
 from fewstep.request import SearchRequest
-from fewstep.status import SearchStatus
 from fewstep.wire import Search
 from store.engine import open_engine
 from store.migrate import upgrade
@@ -40,15 +39,17 @@ def main() -> int:
         settings = Settings(
             data_dir=Path(folder), executor=options.executor, port=PORT, slots=os.cpu_count() or 1
         )
-        peaks, status = measure(settings, budget=options.budget)
+        peaks, search = measure(settings, budget=options.budget)
     limits = {"api": API_LIMIT_MB, "worker": WORKER_LIMIT_MB}
     for name, limit in limits.items():
         print(f"{name}: peak {peaks[name]:.0f} MB, limit {limit} MB")
-    print(f"search: {status}")
+    if search.error is not None:
+        print(f"search {search.status}: {search.error.code}: {search.error.message}")
+        return 1
     return int(any(peaks[name] > limit for name, limit in limits.items()))
 
 
-def measure(settings: Settings, *, budget: int) -> tuple[dict[str, float], SearchStatus]:
+def measure(settings: Settings, *, budget: int) -> tuple[dict[str, float], Search]:
     """Peak megabytes of each process and its children, and how the search ended."""
     engine = open_engine(settings.sqlalchemy_url)
     upgrade(engine)
@@ -76,7 +77,7 @@ def measure(settings: Settings, *, budget: int) -> tuple[dict[str, float], Searc
 
 def _watch(
     client: Client, processes: dict[str, subprocess.Popen[bytes]], budget: int
-) -> tuple[dict[str, float], SearchStatus]:
+) -> tuple[dict[str, float], Search]:
     """Submit a search and look at both processes until it ends."""
     request = SearchRequest.parse(
         {
@@ -96,7 +97,7 @@ def _watch(
             peaks[name] = max(peaks[name], _megabytes(process.pid))
         time.sleep(SAMPLE_EVERY_S)
         search = client.show(search.id)
-    return peaks, search.status
+    return peaks, search
 
 
 def _submit(client: Client, request: SearchRequest) -> Search:

@@ -49,7 +49,7 @@ def teacher_ask(card: ModelCard) -> Ask:
 def teacher_key(task: Task, card: ModelCard) -> str:
     """The key under which a passed check may be kept: weights, reference, schedule and limit."""
     key = score_key(teacher_task(task, card), teacher_ask(card))
-    return content_hash({"score_key": key, "max_fid": card.teacher["max_fid"]})
+    return content_hash({"score_key": key, "max_fid": card.max_teacher_fid(task.reference)})
 
 
 def check_teacher(scorer: Scorer, card: ModelCard) -> TeacherCheck:
@@ -59,20 +59,20 @@ def check_teacher(scorer: Scorer, card: ModelCard) -> TeacherCheck:
         TeacherImplausible: the distance is above the limit, or the images are not finite.
     """
     (score,) = scorer.score([teacher_ask(card)], lambda _position, _score: None)
-    teacher = card.teacher
+    teacher, limit = card.teacher, card.max_teacher_fid(scorer.task.reference)
     how = f"{teacher['num_samples']} images at {teacher['nfe']} calls of {teacher['solver']}"
     if score.fid is None:
         raise TeacherImplausible(f"{card.name}: {how} failed: {score.failure}", field="model")
-    if score.fid > teacher["max_fid"]:
+    if score.fid > limit:
         raise TeacherImplausible(
             f"{card.name}: FID {score.fid:.4g} of {how} against {scorer.task.reference!r}; "
-            f"allowed: at most {teacher['max_fid']:g}. Check the card's flags, the weights and "
+            f"allowed: at most {limit:g}. Check the card's flags, the weights and "
             "the reference",
             field="model",
         )
     return TeacherCheck(
         fid=score.fid,
-        max_fid=teacher["max_fid"],
+        max_fid=limit,
         num_samples=teacher["num_samples"],
         nfe=teacher["nfe"],
     )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import typer
 
-from fewstep.commands import schedules, searches, submit, watch
+from fewstep.commands import schedules, schema, searches, submit, watch
 from fewstep.errors import FewstepError
 
 EXIT_CODES = (
@@ -36,6 +36,7 @@ app.command("download")(schedules.download)
 app.command("sample")(schedules.sample)
 app.command("cancel")(searches.cancel)
 app.command("models")(searches.models)
+app.command("schema")(schema.schema)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

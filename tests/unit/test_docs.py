@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import torch
 
 from fewstep.denoisers import StackedLevel
 from fewstep.process import VPDiscrete
-from fewstep.schedule import ModelSection, Schedule
+from fewstep.schedule import ModelSection, Schedule, json_schema
+from store.settings import Settings
 from tests.mixture import MixtureDenoiser
 
 
@@ -53,3 +55,14 @@ def test_the_documented_reader_of_programs_gives_our_samples(repository: Path) -
 def test_the_documented_reader_is_at_most_twenty_lines(repository: Path) -> None:
     (block,) = python_blocks(repository / "docs" / "schedule.md")
     assert len(block.strip().splitlines()) <= 20
+
+
+def test_the_published_schema_is_the_one_of_this_version(repository: Path) -> None:
+    published = json.loads((repository / "docs" / "schedule.schema.json").read_text("utf-8"))
+    assert published == json_schema(), "run: fewstep schema > docs/schedule.schema.json"
+
+
+def test_every_setting_is_documented(repository: Path) -> None:
+    text = (repository / "docs" / "service.md").read_text("utf-8")
+    missing = [n for n in Settings.model_fields if f"`FEWSTEP_{n.upper()}`" not in text]
+    assert not missing

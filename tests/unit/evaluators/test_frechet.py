@@ -22,7 +22,8 @@ def correlated(num: int, d: int, seed: int, shift: float = 0.0) -> npt.NDArray[n
     rng = np.random.default_rng(seed)
     rotation, _ = np.linalg.qr(np.random.default_rng(99).normal(size=(d, d)))
     spread = np.logspace(0.0, -1.5, d)
-    return (rng.normal(size=(num, d)) * spread @ rotation + shift).astype(np.float32)
+    features: Array = rng.normal(size=(num, d)) * spread @ rotation + shift
+    return features.astype(np.float32)
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,16 @@ def test_random_weights_are_implausible_and_the_message_has_the_numbers(
     assert caught.value.field == "model"
 
 
+def test_a_reference_with_a_limit_of_its_own_is_held_to_that(
+    scorer: InlineScorer, task: Task, card: ModelCard
+) -> None:
+    strict = with_teacher(card, 1e-6)
+    teacher: Teacher = {**strict.teacher, "max_fid_to": {"digits": 1e6}}
+    lenient = replace(strict, teacher=teacher)
+    assert check_teacher(scorer, lenient).max_fid == 1e6
+    assert teacher_key(task, lenient) != teacher_key(task, strict)
+
+
 def test_guidance_and_clipping_of_the_search_do_not_enter_the_gate(
     task: Task, card: ModelCard
 ) -> None:
@@ -87,3 +97,12 @@ def test_a_teacher_whose_images_are_not_finite_is_refused_with_the_reason(
         pytest.raises(TeacherImplausible, match="64 of 64 images are not finite"),
     ):
         check_teacher(opened, with_teacher(card, 1e6))
+
+
+def test_a_reference_may_have_a_limit_of_its_own(scorer: InlineScorer, card: ModelCard) -> None:
+    strict = with_teacher(card, 1e-6)
+    limits = {card.default_reference: 1e6}
+    lenient = replace(strict, teacher={**strict.teacher, "max_fid_to": limits})
+    assert check_teacher(scorer, lenient).max_fid == 1e6
+    with pytest.raises(TeacherImplausible, match="at most 1e-06"):
+        check_teacher(scorer, strict)

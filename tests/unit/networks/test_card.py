@@ -47,6 +47,12 @@ def test_unknown_reference_lists_those_there_are() -> None:
         resolve("zoo:digits").reference_path("mnist")
 
 
+def test_teacher_limit_is_wider_where_the_reference_has_few_images() -> None:
+    card = resolve("zoo:digits")
+    assert card.max_teacher_fid("digits-all") == card.teacher["max_fid"]
+    assert card.max_teacher_fid("digits-heldout") > 2 * card.teacher["max_fid"]
+
+
 @pytest.mark.parametrize(
     ("edit", "told"),
     [
@@ -66,6 +72,7 @@ def test_unknown_reference_lists_those_there_are() -> None:
         (lambda d: d["architecture"].update(depth=3), "architecture.depth: unknown field"),
         (lambda d: d["process"].update(family="ve"), "process.family='ve'"),
         (lambda d: d["teacher"].pop("max_fid"), "teacher.max_fid: Field required"),
+        (lambda d: d["teacher"].update(max_fid_to={"mnist": 1.0}), "teacher.max_fid_to"),
         (lambda d: d.update(folder="/etc"), "folder"),
     ],
 )

@@ -6,7 +6,7 @@ follows from the asks in ask order alone, never from workers or timing.
 A score is stored under a key that says nothing of its neighbours, so an image must not depend on
 who shares its tile. It does not, to the last bit: on CPU with one thread per operation, images of
 the ADM UNet and features of the classifiers were measured to be the same for every position in the
-batch, all neighbours, and also every batch size tried (32 to 512). The tests hold this against
+batch, all neighbours, and every batch size tried (16 to 256). The tests hold this against
 tiles of the real runner. Three rules keep it so:
 
 - every forward has exactly `micro_batch` rows; the last tile is padded;

@@ -26,7 +26,7 @@ from fewstep.errors import MissingExtra, ScoringFailed
 _LOG = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3  # of a tile, before its actors' deaths are held against it
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0  # importing torch takes seconds, on a crowded machine minutes
 _KNOCK_TIMEOUT_S = 10.0
 _TILES_IN_FLIGHT = 2  # per actor: one runs, one waits, and a dead actor loses no more
 _OBJECT_STORE_BYTES = 100 * 2**20  # features of one tile are at most a few MB

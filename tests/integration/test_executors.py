@@ -30,6 +30,8 @@ from fewstep.program import trace
 from space.candidate import Candidate
 from tests.model_folder import write_model
 
+pytestmark = pytest.mark.timeout(400)  # an actor starts in 5 s, on a crowded machine in a minute
+
 TIMES = (1.0, 0.7, 0.5, 0.35, 0.2, 0.1)
 CANDIDATES = [
     Candidate(solver=solver, times=(start, 0.05 + start / 3, 0.03, 0.0))

@@ -46,7 +46,12 @@ def test_recorded_weights_are_those_of_the_folder(card: ModelCard) -> None:
     assert weight_figures(card) == _measured(card)["weights"]
 
 
-def test_recorded_teachers_reach_the_floor_without_copying(card: ModelCard) -> None:
+# Samples of the bundled weights are 0.90 to 0.97 times as far from training images as held-out
+# images are: a beginning of memorising, which the page states. Copies would be at nearly 0.
+_LEAST_DISTANCE_RATIO = 0.85
+
+
+def test_recorded_teachers_reach_the_floor_and_are_no_copies(card: ModelCard) -> None:
     measured = _measured(card)
     floor = measured["real_halves"]
     for name, found in measured["teachers"].items():
@@ -55,7 +60,9 @@ def test_recorded_teachers_reach_the_floor_without_copying(card: ModelCard) -> N
         assert halves["fid"] < 1.5 * floor["fid"], name
         for space in ("features", "pixels_rms"):
             row = nearest[space]
-            assert row["samples_median"] > 0.9 * row["heldout_median"], (name, space, row)
+            for level in ("median", "closest_5_percent"):
+                ratio = row[f"samples_{level}"] / row[f"heldout_{level}"]
+                assert ratio > _LEAST_DISTANCE_RATIO, (name, space, level, ratio)
 
 
 def test_figures_of_few_samples_from_few_steps_state_their_counts(card: ModelCard) -> None:

@@ -49,7 +49,7 @@ coverage: $(STAMP) ## branch coverage of the quick suite, held against its floor
 	$(BIN)/coverage report --include='evaluators/*,api/*' --fail-under=85
 
 bench: $(STAMP) ## share of wall time inside the network while scoring
-	$(BIN)/python -m benchmarks.forward_share
+	$(BIN)/python -m benchmarks.network_share
 
 clean: ## remove .venv, caches and what the demo wrote
 	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \

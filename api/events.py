@@ -14,10 +14,10 @@ from contextlib import asynccontextmanager
 from starlette.concurrency import run_in_threadpool
 
 from fewstep.errors import TooMany
+from fewstep.status import SearchStatus
 from store import events, searches
 from store.engine import Engine
 from store.records import Event
-from store.status import SearchStatus
 
 PAGE = 500
 QUEUE_SIZE = 256

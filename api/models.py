@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fewstep import wire
 from fewstep.networks.card import ModelCard
+from fewstep.status import SearchStatus
 from store import records
-from store.status import SearchStatus
 
 
 def search_of(record: records.Search, queue_position: int) -> wire.Search:

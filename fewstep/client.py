@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx2
-from pydantic import JsonValue, ValidationError
+from pydantic import ValidationError
 
 from fewstep.errors import FewstepError, InvalidInput, ServiceUnreachable
 from fewstep.request import SearchRequest
@@ -79,7 +79,7 @@ class Client:
 
     def submit(
         self,
-        request: SearchRequest | Mapping[str, JsonValue],
+        request: SearchRequest | Mapping[str, object],
         *,
         idempotency_key: str | None = None,
     ) -> Search:

@@ -1,4 +1,4 @@
-"""The states of a search, in the words of the service."""
+"""States of a search and kinds of events: words shared by tables, API, client and page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from enum import StrEnum
 
 
 class SearchStatus(StrEnum):
-    """Where a search stands; the last three are final."""
+    """Where a search is.
+
+    queued -> running -> succeeded | failed; queued or running -> cancelled; a worker that shuts
+    down hands its search back, running -> queued.
+    """
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -16,5 +20,22 @@ class SearchStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more will happen to the search."""
-        return self in {SearchStatus.SUCCEEDED, SearchStatus.FAILED, SearchStatus.CANCELLED}
+        """Whether nothing can change any more."""
+        return self in FINAL_STATUSES
+
+
+FINAL_STATUSES = frozenset(
+    {SearchStatus.SUCCEEDED, SearchStatus.FAILED, SearchStatus.CANCELLED},
+)
+
+
+class EventKind(StrEnum):
+    """What an event of a search reports; a final status is its last event."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PROGRESS = "progress"
+    EVALUATION = "evaluation"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"

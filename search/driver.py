@@ -17,7 +17,6 @@ from search.report import SEARCHED, ReportRow, baselines, report
 from search.selection import select
 from search.strategies import STRATEGIES
 from search.strategy import Best
-from space.candidate import Candidate
 
 if TYPE_CHECKING:
     from fewstep.networks.card import ModelCard
@@ -139,19 +138,9 @@ def _report(
         "budget": request.budget,
         "num_samples": request.report_images,
         "sets": request.report_sets,
-        "rows": [_row_dict(row, plan) for row in rows],
+        "rows": [row.to_dict(plan.space) for row in rows],
         "history": [
             {"calls": best.calls, "fid": best.fid, "num_samples": best.num_samples}
             for best in history
         ],
     }
-
-
-def _row_dict(row: ReportRow, plan: Plan) -> dict[str, object]:
-    return row.to_dict(plan.space)
-
-
-def searched_candidate(result: SearchResult) -> Candidate:
-    """The schedule that a search found, as a candidate."""
-    document = Schedule.from_dict(result.schedule)
-    return Candidate(solver=document.solver.name, times=document.times)

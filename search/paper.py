@@ -18,59 +18,33 @@ import numpy as np
 
 from evaluators.banks import Bank
 from evaluators.score import Ask
-from fewstep.errors import InvalidInput
 from search.ledger import Ledger
 from search.plan import Plan
+from search.published import (
+    ATTEMPTS,
+    ELITE,
+    GENERATIONS,
+    POPULATION,
+    SEED_MUTATION_RATE,
+    UNIFORM_AND_RANDOM,
+    Settings,
+    images_of,
+    settings_of,
+)
 from search.strategy import Asking, Best, Outcome, Strategy, generator_for
 from space.candidate import Candidate
 from space.repair import repair
 from space.seeds import paper_uniform_seed
 from space.timesteps import Genome, TimestepSpace
 
-POPULATION = 50
-ELITE = 10
-GENERATIONS = 10
-UNIFORM_AND_RANDOM = 26
-SEED_MUTATION_RATE = 0.1
-ATTEMPTS = 10
-"""A child is redrawn while its genome was seen, at most this many times the children wanted."""
-
-MIN_IMAGES = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Children per generation, mutation rate and images per evaluation of one published script."""
-
-    mutants: int
-    crossovers: int
-    rate: float
-    images: int
-
-
-def settings_of(space: TimestepSpace) -> Settings:
-    """The script nearest to a space: ImageNet-64 up to 4 steps, LSUN above, Stable Diffusion.
-
-    Images per evaluation: 5000 at 4 steps, 3000 at 5, 1000 at 10 as published; between, the next
-    smaller published number of steps decides.
-    """
-    images = 5000 if space.steps < 5 else 3000 if space.steps < 10 else 1000
-    if space.solver != "ddim":
-        return Settings(mutants=25, crossovers=10, rate=0.1, images=images)
-    crossovers = 15 if space.steps < 5 else 10
-    return Settings(mutants=25, crossovers=crossovers, rate=0.25, images=images)
-
 
 def paper(plan: Plan) -> Strategy:
     """Fifty candidates, then nine generations of fifty: 500 evaluations.
 
-    Raises:
-        InvalidInput: no published uniform seed exists, or the budget cannot pay for all of it.
+    `make_plan` has refused plans without uniform seed, and budgets that cannot pay for all of it.
     """
     settings = settings_of(plan.space)
-    images = max(MIN_IMAGES, round(settings.images * plan.paper_fraction))
-    _check_budget(plan, images)
-    run = _Run(plan, images)
+    run = _Run(plan, images_of(plan.space, plan.paper_fraction))
     yield from run.evaluate(_first_generation(run))
     for _ in range(GENERATIONS - 1):
         yield from run.evaluate(_next_generation(run, settings))
@@ -195,14 +169,3 @@ def _cross(a: Genome, b: Genome, space: TimestepSpace, rng: np.random.Generator)
     order = sorted(range(len(genes)), key=lambda i: -genes[i])
     values = repair(genes, space)
     return tuple(values[order.index(i)] for i in range(len(genes)))
-
-
-def _check_budget(plan: Plan, images: int) -> None:
-    """All or nothing: a part of the published algorithm would be no comparison."""
-    needed = POPULATION * GENERATIONS * images * plan.calls_per_image
-    if needed > plan.budget:
-        raise InvalidInput(
-            f"budget={plan.budget}: paper mode at paper_fraction={plan.paper_fraction} needs "
-            f"{needed} network calls; raise the budget or lower the fraction",
-            field="budget",
-        )

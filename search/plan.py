@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from fewstep.errors import InvalidInput
 from fewstep.process import VPDiscrete
 from fewstep.request import MIN_FIDELITY, SearchRequest
-from space.seeds import user_seeds
+from search.published import calls_of
+from space.seeds import paper_uniform_seed, user_seeds
 from space.timesteps import Genome, TimestepSpace
 
 SELECTION_SHARE = 0.2
@@ -47,8 +48,8 @@ def make_plan(request: SearchRequest, process: VPDiscrete) -> Plan:
     """Lay a request out over a model's process.
 
     Raises:
-        InvalidInput: the process has too few indices, a start grid is outside of it, or the budget
-            cannot pay for a single schedule.
+        InvalidInput: the process has too few indices, a start grid is outside of it, the budget
+            cannot pay for a single schedule, or paper mode does not exist for the request.
     """
     space = TimestepSpace(process, request.canonical_solver, request.steps)
     per_image = request.calls_per_image
@@ -59,6 +60,8 @@ def make_plan(request: SearchRequest, process: VPDiscrete) -> Plan:
             f"{least} network calls; allowed: {least} and more",
             field="budget",
         )
+    if request.strategy == "paper":
+        _check_paper(request, space)
     finalists, images = _selection(request)
     return Plan(
         space=space,
@@ -72,6 +75,18 @@ def make_plan(request: SearchRequest, process: VPDiscrete) -> Plan:
         user_seeds=tuple(user_seeds(space, request.initial_times).values()),
         paper_fraction=request.paper_fraction,
     )
+
+
+def _check_paper(request: SearchRequest, space: TimestepSpace) -> None:
+    """All or nothing: a part of the published algorithm would be no comparison."""
+    paper_uniform_seed(space)
+    needed = calls_of(space, request.paper_fraction, request.calls_per_image)
+    if needed > request.budget:
+        raise InvalidInput(
+            f"budget={request.budget}: paper mode at paper_fraction={request.paper_fraction} needs "
+            f"{needed} network calls; raise the budget or lower the fraction",
+            field="budget",
+        )
 
 
 def _selection(request: SearchRequest) -> tuple[int, int]:

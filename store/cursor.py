@@ -10,6 +10,7 @@ from typing import TypeAlias
 from fewstep.errors import InvalidInput
 
 MAX_PAGE = 500
+_TOO_LARGE = 2**63  # databases take no such parameter
 Key: TypeAlias = tuple[str | int | float | None, ...]
 
 
@@ -41,7 +42,9 @@ def _fits(part: object, kind: type | tuple[type, ...]) -> bool:
     """Whether a part has its type, and a value that every database can compare with."""
     if isinstance(part, str):
         part = part if part.isprintable() else None  # no NUL, no lone surrogate
-    return isinstance(part, kind) and not isinstance(part, bool)
+    if isinstance(part, int) and (isinstance(part, bool) or abs(part) >= _TOO_LARGE):
+        return False
+    return isinstance(part, kind)
 
 
 def check_limit(limit: int) -> None:

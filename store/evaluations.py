@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, case, func, select, tuple_, update
 
-from fewstep.errors import Conflict, InvalidInput
+from fewstep.errors import Conflict
+from fewstep.status import EventKind
 from store import cursor as cursors
 from store import events, leases
 from store.clock import now
@@ -15,7 +16,6 @@ from store.documents import Document
 from store.engine import reading, writing
 from store.records import Evaluation, Lease, NewEvaluation, Page, StoredScore
 from store.scores import as_score, put_in, score_columns
-from store.status import EventKind
 from store.tables import EvaluationRow, SearchRow
 from store.upsert import insert_once
 
@@ -91,7 +91,7 @@ def list_page(
     query = select(EvaluationRow.__table__).where(EvaluationRow.search_id == search_id)
     if cursor is not None:
         (seq,) = cursors.decode(cursor, (int,))
-        query = query.where(EvaluationRow.seq > _within_integer(seq))
+        query = query.where(EvaluationRow.seq > seq)
     with reading(engine) as connection:
         rows = connection.execute(query.order_by(EvaluationRow.seq).limit(limit + 1)).all()
     items = [_evaluation(row) for row in rows[:limit]]
@@ -119,7 +119,7 @@ def list_ranked(
     query = select(best).where(best.c.place == 1)
     if cursor is not None:
         failed, samples, distance, key = cursors.decode(cursor, (int, int, (int, float), str))
-        query = query.where(order > tuple_(failed, _within_integer(samples), distance, key))
+        query = query.where(order > tuple_(failed, samples, distance, key))
     with reading(engine) as connection:
         rows = connection.execute(query.order_by(*order.clauses).limit(limit + 1)).all()
     items = [_evaluation(row) for row in rows[:limit]]
@@ -148,13 +148,6 @@ def _best_per_candidate(
 
 def _rank_cursor(row: Row[Any]) -> str:
     return cursors.encode((row.failed, -row.num_samples, row.distance, row.candidate_key))
-
-
-def _within_integer(value: object) -> int:
-    """Refuse a forged cursor that the column's type cannot hold."""
-    if not isinstance(value, int) or abs(value) >= 2**31:
-        raise InvalidInput(f"cursor position {value!r} is out of range", field="cursor")
-    return value
 
 
 def _columns(evaluation: NewEvaluation) -> dict[str, object]:

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, insert, select, text
 
+from fewstep.status import EventKind
 from store.clock import now
 from store.documents import Document
 from store.engine import reading
 from store.records import Event
-from store.status import EventKind
 from store.tables import EventRow
 
 # Any number that nothing else in this database uses.

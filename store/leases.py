@@ -5,11 +5,11 @@ from __future__ import annotations
 from sqlalchemy import Connection, Engine, select, update
 
 from fewstep.errors import Cancelled, FewstepError, LeaseLost, NotFound
+from fewstep.status import EventKind, SearchStatus
 from store import events, lease_sql, schedules
 from store.documents import Document
 from store.engine import reading, writing
 from store.records import Lease, NewSchedule
-from store.status import EventKind, SearchStatus
 from store.tables import SearchRow
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
+from fewstep.status import EventKind, SearchStatus
 from store.documents import Document
-from store.status import EventKind, SearchStatus
 
 T = TypeVar("T")
 

@@ -9,13 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, func, select, tuple_
 
 from fewstep.errors import Conflict, InvalidInput, NotFound, TooMany
+from fewstep.status import EventKind, SearchStatus
 from store import cursor as cursors
 from store import events, lease_sql
 from store.clock import now
 from store.documents import Document, check_document, check_text, document_hash
 from store.engine import reading, writing
 from store.records import Page, Search, Submission
-from store.status import EventKind, SearchStatus
 from store.tables import SearchRow
 from store.upsert import insert_once
 

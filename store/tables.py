@@ -21,9 +21,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from fewstep.status import EventKind, SearchStatus
 from store.clock import UtcDateTime
 from store.documents import Document
-from store.status import EventKind, SearchStatus
 
 _NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",

@@ -16,9 +16,9 @@ from api.models import evaluation_of, event_of
 from fewstep import wire
 from fewstep.errors import Conflict
 from fewstep.schedule import Schedule
+from fewstep.status import SearchStatus
 from store import documents, evaluations, schedules
 from store.records import Search
-from store.status import SearchStatus
 
 router = APIRouter(prefix="/searches/{search_id}", tags=["searches"])
 # A search publishes once, so its schedule never changes.

@@ -8,8 +8,8 @@ import fewstep
 from api import examples, openapi
 from api.deps import Service
 from fewstep import wire
+from fewstep.status import SearchStatus
 from store import searches
-from store.status import SearchStatus
 
 router = APIRouter(prefix="/health", tags=["health"])
 

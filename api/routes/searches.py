@@ -12,9 +12,9 @@ from api.models import search_of
 from api.strict_json import check_media_type, parse_json
 from api.submission import check_submission
 from fewstep import wire
+from fewstep.status import SearchStatus
 from store import searches
 from store.records import Search
-from store.status import SearchStatus
 
 router = APIRouter(prefix="/searches", tags=["searches"])
 

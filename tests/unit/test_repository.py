@@ -178,7 +178,7 @@ def test_every_file_that_a_document_names_is_there(repository: Path) -> None:
         for name in [link or path]
         if not ((document.parent if link else repository) / name).exists()
     ]
-    assert missing == []
+    assert not missing, "\n".join(missing)
 
 
 @pytest.mark.parametrize(

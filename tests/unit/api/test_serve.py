@@ -16,6 +16,7 @@ import pytest
 from api import serve
 from api.serve import Restarted
 from fewstep.client import Client
+from tests.service_database import open_database
 from tests.service_process import ROOT, printed_address, running, wait_until_healthy
 
 TIMEOUT_S = 60.0
@@ -48,7 +49,9 @@ def assert_gone(*processes: psutil.Process) -> None:
     assert not alive
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_one_command_starts_both_and_one_signal_stops_both(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -69,6 +72,7 @@ def test_a_killed_worker_is_started_again(tmp_path: Path) -> None:
         assert child(service, "search.worker").pid != first.pid
 
 
+@pytest.mark.slow
 def test_the_service_ends_when_its_api_does(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with running(COMMAND, environment(tmp_path), log) as service:
@@ -79,6 +83,7 @@ def test_the_service_ends_when_its_api_does(tmp_path: Path) -> None:
         assert_gone(worker)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
 def test_a_killed_service_takes_both_with_it(tmp_path: Path) -> None:
     with running(COMMAND, environment(tmp_path), tmp_path / "log") as service:
@@ -125,14 +130,16 @@ def test_pauses_before_a_crashing_worker_grow(
 
 
 def test_the_api_process_loads_no_torch_and_stays_small(tmp_path: Path) -> None:
+    open_database(tmp_path).dispose()
     log = tmp_path / "log"
-    with running(COMMAND, environment(tmp_path), log) as service:
-        url = printed_address(service, log)
+    command = [sys.executable, "-m", "api"]
+    with running(command, environment(tmp_path), log) as process:
+        url = printed_address(process, log)
         wait_until_healthy(url)
         with Client(url) as client:
-            client.submit({"model": "zoo:digits", "nfe": 4, "solver": "ddim", "budget": 2_000})
+            client.submit({"model": "zoo:digits", "nfe": 4, "solver": "ddim"})
             assert list(client.models())
-        api = child(service, "api")
+        api = psutil.Process(process.pid)
         loaded = {Path(area.path).name for area in api.memory_maps()}
         assert not [name for name in loaded if "torch" in name]
         assert api.memory_info().rss <= 300e6

@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import Engine
 
 from fewstep.errors import LeaseLost
+from fewstep.status import SearchStatus
 from search.lease_keeper import LeaseKeeper
 from store import leases, searches
 from store.engine import open_engine
 from store.migrate import upgrade
 from store.records import Lease
-from store.status import SearchStatus
 from tests.unit.store.examples import LONG_MS, claim, expire, submit
 
 SHORT_MS = 150

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from evaluators.score import Ask, Score
 from fewstep.errors import InvalidInput
 from search import paper as published
-from search.paper import GENERATIONS, POPULATION, paper, settings_of
+from search.paper import paper
+from search.published import GENERATIONS, POPULATION, settings_of
 from tests.unit.search.analytic import judge, plan_of, play
 from tests.unit.space.strategies import generators, space_of
 
@@ -83,14 +84,13 @@ def test_later_generations_breed_from_the_best() -> None:
 
 def test_a_partial_run_is_refused_with_its_price() -> None:
     with pytest.raises(InvalidInput, match="needs 200000 network calls") as caught:
-        play(paper(plan_of(solver="ddim", budget=199_999)))
+        plan_of(solver="ddim", strategy="paper", budget=199_999)
     assert caught.value.field == "budget"
 
 
 def test_a_number_of_steps_without_uniform_seed_is_an_error_with_a_way_out() -> None:
-    plan = plan_of(solver="ddim", nfe=37, budget=10_000_000)
-    with pytest.raises(InvalidInput, match="steps=37"):
-        play(paper(plan))
+    with pytest.raises(InvalidInput, match=r"steps=37: .*use strategy 'evolution' or 'random'"):
+        plan_of(solver="ddim", nfe=37, strategy="paper", budget=10_000_000)
 
 
 def test_a_space_too_small_for_new_candidates_still_gets_its_counts() -> None:

@@ -9,13 +9,13 @@ from evaluators.banks import Bank
 from evaluators.score import Ask, Score
 from fewstep.canonical import canonical_json
 from fewstep.errors import Cancelled, Conflict, LeaseLost
+from fewstep.status import EventKind
 from search.driver import run_search
 from search.journal import Journal, MemoryJournal
 from search.stored_journal import StoredJournal
 from space.candidate import Candidate
 from store import evaluations, events, leases, scores, searches
 from store.records import Lease, StoredScore
-from store.status import EventKind
 from tests.unit.search.analytic import AnalyticScorer, card, request_of
 from tests.unit.store.examples import claim, submit
 

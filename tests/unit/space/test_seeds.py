@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewstep.errors import InvalidInput
@@ -20,6 +20,7 @@ from space.seeds import (
 from tests.unit.space.strategies import space_of
 
 
+@settings(max_examples=25)
 @given(st.integers(1, 20), st.integers(1, 4))
 def test_all_seeds_are_members(steps: int, min_gap: int) -> None:
     space = space_of(1000, steps, min_gap)

@@ -6,17 +6,20 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
 from fewstep.errors import Cancelled, LeaseLost, NotFound
+from fewstep.status import EventKind, SearchStatus
 from store import evaluations, events, lease_sql, leases, schedules, searches
 from store.engine import open_engine, reading, writing
 from store.records import Lease
-from store.status import EventKind, SearchStatus
+from store.settings import normalise_url
 from store.tables import Base
+from tests.postgres import PostgresServer
 from tests.unit.store.examples import (
     LONG_MS,
     REQUEST,
@@ -93,19 +96,20 @@ def test_concurrent_claimers_never_get_the_same_search(store_engine: Engine) -> 
     assert len(set(claimed)) == num_searches
 
 
-def test_a_claimer_passes_over_a_row_that_another_one_is_taking(store_engine: Engine) -> None:
-    """On Postgres claims do not queue up behind one another; SQLite has one writer anyway."""
-    if store_engine.dialect.name != "postgresql":
-        assert lease_sql.CLAIM.count("{lock}") == 1
-        return
-    submit(store_engine)
-    second = submit(store_engine)
-    with writing(store_engine) as connection:
-        statement = lease_sql.prepare(connection, lease_sql.CLAIM)
-        taken = connection.execute(statement, {"owner": "slow", "lease_ms": LONG_MS}).one()
-        other = claim(store_engine, "quick")  # would wait here, and deadlock, without SKIP LOCKED
-        assert {taken.id, other.search_id} >= {second.id}
+def test_a_claimer_passes_over_a_row_that_another_one_is_taking(
+    postgres_server: PostgresServer, migrated_template: str
+) -> None:
+    """Claims do not queue up behind one another; SQLite has one writer anyway."""
+    with postgres_server.new_database(migrated_template) as url:
+        engine = open_engine(normalise_url(url))
+        for _ in range(2):
+            submit(engine)
+        with writing(engine) as connection:
+            statement = lease_sql.prepare(connection, lease_sql.CLAIM)
+            taken = connection.execute(statement, {"owner": "slow", "lease_ms": LONG_MS}).one()
+            other = claim(engine, "quick")  # without SKIP LOCKED it would wait here for itself
         assert taken.id != other.search_id
+        engine.dispose()
 
 
 def test_a_live_lease_is_not_claimed_and_an_expired_one_is(store_engine: Engine) -> None:
@@ -277,8 +281,6 @@ def _ended(number: int) -> list[dict[str, object]]:
         "request": REQUEST, "request_hash": "h", "lease_epoch": 1, "calls_spent": 0,
         "calls_budget": 1, "status": "succeeded",
     }  # fmt: skip
-    from datetime import UTC, datetime
-
     at = datetime(2026, 1, 1, tzinfo=UTC)
     return [
         template | {"id": f"ended-{i}", "created_at": at, "updated_at": at} for i in range(number)
@@ -295,9 +297,7 @@ def _plan(engine: Engine, statement: str) -> str:
     return "\n".join(str(row[-1]) for row in rows)
 
 
-def test_two_engines_on_one_database_share_its_leases(
-    store_engine: Engine, database_url: str
-) -> None:
+def test_two_engines_on_one_database_share_its_leases(store_engine: Engine) -> None:
     other = open_engine(store_engine.url.render_as_string(hide_password=False))
     submit(store_engine)
     lease = claim(store_engine)

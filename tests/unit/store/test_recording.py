@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Engine
 
 from fewstep.errors import Conflict, InvalidInput, NotFound
+from fewstep.status import EventKind
 from store import cursor, evaluations, events, leases, schedules, scores, searches, teacher_checks
 from store.records import StoredScore, TeacherCheck
-from store.status import EventKind
 from tests.unit.store.examples import claim, evaluation, new_schedule, submit
 
 # Doubles that a detour over decimal text or float32 would change.
@@ -151,14 +151,14 @@ def _ranked(engine: Engine, search_id: str, limit: int) -> list[tuple[str, int, 
             return found
 
 
-@pytest.mark.parametrize("forged", ["x", cursor.encode((2**40,)), cursor.encode(("a",))])
+@pytest.mark.parametrize("forged", ["x", cursor.encode((2**63,)), cursor.encode(("a",))])
 def test_forged_cursors_of_evaluations_are_invalid_input(store_engine: Engine, forged: str) -> None:
     for read in (evaluations.list_page, evaluations.list_ranked):
         with pytest.raises(InvalidInput, match="cursor"):
             read(store_engine, "any", cursor=forged)
     with pytest.raises(InvalidInput, match="cursor"):
         schedules.list_page(store_engine, cursor=forged)
-    overflowing = cursor.encode((0, -(2**40), 1.0, "a"))
+    overflowing = cursor.encode((0, -(2**63), 1.0, "a"))
     with pytest.raises(InvalidInput, match="cursor"):
         evaluations.list_ranked(store_engine, "any", cursor=overflowing)
 

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Engine
 
 from fewstep.errors import Conflict, InvalidInput, NotFound, TooMany
+from fewstep.status import EventKind, SearchStatus
 from store import cursor, events, leases, searches
 from store.documents import Document
-from store.status import EventKind, SearchStatus
 from tests.unit.store.examples import REQUEST, claim, submit
 
 AWKWARD: Document = {

@@ -13,7 +13,7 @@ export OMP_NUM_THREADS ?= 1
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve check format test test-slow test-all coverage bench clean
+.PHONY: help demo serve check format test test-slow test-all coverage bench bench-searches clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,8 +48,18 @@ coverage: $(STAMP) ## branch coverage of the quick suite, held against its floor
 	$(BIN)/coverage report --include='fewstep/*,space/*,store/*,search/*' --fail-under=95
 	$(BIN)/coverage report --include='evaluators/*,api/*' --fail-under=85
 
-bench: $(STAMP) ## share of wall time inside the network while scoring
-	$(BIN)/python -m benchmarks.network_share
+bench: $(STAMP) ## share of wall time inside the network, memory of the service
+	$(BIN)/python -m benchmarks.network_share --slots 2 --out benchmarks/results/network-share.json
+	$(BIN)/python -m benchmarks.service_memory --out benchmarks/results/service-memory.json
+	$(BIN)/python -m benchmarks.readme
+
+# Hours less where scores are known: out/benchmark-scores.jsonl keeps them, so it resumes too.
+SEARCHES := $(BIN)/python -m benchmarks.searches --model zoo:digits --nfe 4 --report-sets 3 \
+	--out benchmarks/results/searches-digits-4.json
+bench-searches: $(STAMP) ## searched schedules beside every grid, three seeds, on the report bank
+	$(SEARCHES) --solver dpm-solver++-2m --strategies evolution random
+	$(SEARCHES) --solver ddim --strategies evolution random --report-images 4096
+	$(BIN)/python -m benchmarks.readme
 
 clean: ## remove .venv, caches and what the demo wrote
 	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \

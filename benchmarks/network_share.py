@@ -18,6 +18,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from benchmarks.machine import write_result
 from evaluators.banks import Bank
 from evaluators.inline import InlineExecutor
 from evaluators.score import Ask, Numerics
@@ -138,6 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         roots=options.root,
     )
     print(json.dumps(asdict(found)))
+    if options.out is not None:
+        write_result(options.out, asdict(found))
     print(
         f"{found.share:.1%} of the wall time inside the network (goal {GOAL:.0%}): "
         f"{found.num_candidates} candidates of {found.num_samples} images, nfe {found.nfe}, "
@@ -153,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--num-samples", type=int, default=256, help="images of each candidate")
     parser.add_argument("--slots", type=int, default=1, help="threads that score at the same time")
     parser.add_argument("--micro-batch", type=int, default=256)
+    parser.add_argument("--out", type=Path, help="JSON file to write, the machine included")
     parser.add_argument("--root", type=Path, action="append", default=[], help="model root folder")
     return parser
 

@@ -26,8 +26,8 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def _section(solver: str, nfe: int, rows: Sequence[Row]) -> str:
     report = rows[0]["report"]
-    uniform = _uniform(report)
-    best = _grids(report)[0]
+    uniform = uniform_of(report)
+    best = grids_of(report)[0]
     lines = [
         f"## {solver}, {nfe} calls, {report['model']}",
         "",
@@ -38,7 +38,7 @@ def _section(solver: str, nfe: int, rows: Sequence[Row]) -> str:
         "| schedule | seed | indices | FID | uniform ddim / this | best grid - this | calls |",
         "|---|---|---|---|---|---|---|",
         *(_search_line(row, uniform, best["name"]) for row in rows),
-        *(_grid_line(grid, uniform) for grid in _grids(report)),
+        *(_grid_line(grid, uniform) for grid in grids_of(report)),
         "",
     ]
     return "\n".join(lines)
@@ -60,13 +60,13 @@ def _grid_line(grid: dict[str, Any], uniform: dict[str, Any]) -> str:
     return f"| {grid['name']} | | {_indices(grid)} | {_fid(grid)} | {ratio} | | |"
 
 
-def _grids(report: dict[str, Any]) -> list[dict[str, Any]]:
+def grids_of(report: dict[str, Any]) -> list[dict[str, Any]]:
     """The grids that could be scored, best first; equal-cost rows of other solvers among them."""
     scored = [row for row in report["rows"][1:] if row["fid"] is not None]
     return sorted(scored, key=lambda row: float(row["fid"]))
 
 
-def _uniform(report: dict[str, Any]) -> dict[str, Any]:
+def uniform_of(report: dict[str, Any]) -> dict[str, Any]:
     """Uniform (leading) first-order sampling at equal calls."""
     name = "leading" if report["solver"] == "ddim" else "leading (ddim)"
     (row,) = [row for row in report["rows"][1:] if name in row["names"]]

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.machine import write_result
 from fewstep.client import Client
 from fewstep.errors import ServiceUnreachable
 from fewstep.request import SearchRequest
@@ -36,6 +37,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--executor", choices=("inline", "ray"), default="ray")
     parser.add_argument("--budget", type=int, default=20_000, help="network calls")
+    parser.add_argument("--out", type=Path, help="JSON file to write, the machine included")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(
@@ -46,10 +48,20 @@ def main() -> int:
     for name, limit in limits.items():
         shares, resident = peaks[name]
         print(f"{name}: peak {shares:.0f} MB, limit {limit} MB (sum of RSS {resident:.0f} MB)")
+    if options.out is not None:
+        write_result(options.out, _figures(peaks, settings))
     if search.error is not None:
         print(f"search {search.status}: {search.error.code}: {search.error.message}")
         return 1
     return int(any(peaks[name][0] > limit for name, limit in limits.items()))
+
+
+def _figures(peaks: dict[str, tuple[float, ...]], settings: Settings) -> dict[str, object]:
+    """Plain JSON values: proportional and resident megabytes of both process trees."""
+    figures: dict[str, object] = {"executor": settings.executor, "slots": settings.slots}
+    for name, (shares, resident) in peaks.items():
+        figures |= {f"{name}_mb": round(shares), f"{name}_rss_mb": round(resident)}
+    return figures
 
 
 def measure(settings: Settings, *, budget: int) -> tuple[dict[str, tuple[float, ...]], Search]:

@@ -28,7 +28,8 @@ NUM_SHOWN = 10
 def main() -> int:
     """Run the demo; 1 where a search failed or the images disagree."""
     options = _parser().parse_args()
-    console = Console()
+    # A pipe has no width of its own; the table needs this much.
+    console = Console(width=None if sys.stdout.isatty() else 130)
     started = time.monotonic()
     options.out.mkdir(parents=True, exist_ok=True)
     try:

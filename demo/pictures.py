@@ -42,7 +42,7 @@ def save_convergence(
     Values at different numbers of images are not comparable, so each is a line of its own; the
     horizontal lines are reported values, on other noise and with more images.
     """
-    figure, axis = plt.subplots(figsize=(7.2, 4.2))
+    figure, axis = plt.subplots(figsize=(9.6, 4.2))
     for strategy, report in reports.items():
         colour = COLOURS[strategy]
         counts = sorted({best.num_samples for best in report.history})
@@ -52,6 +52,7 @@ def save_convergence(
                 [point.calls for point in points],
                 [point.fid for point in points],
                 style,
+                marker=".",
                 color=colour,
                 label=f"{strategy}, best of search, N={count} (small-batch)",
             )
@@ -68,8 +69,13 @@ def save_convergence(
     for row, role in zip(baselines, ("uniform", "grid"), strict=False):
         if row.fid is not None:
             axis.axhline(row.fid, color=COLOURS[role], lw=1, label=f"{row.name}, reported")
-    axis.set(xlabel="network calls", ylabel="FID (classifier features)", yscale="log")
-    axis.legend(fontsize=7)
+    axis.set(
+        xlabel="network calls",
+        ylabel="FID (classifier features; lower is better)",
+        yscale="log",
+        xlim=(0, None),
+    )
+    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axis.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(path, dpi=130)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
+from statistics import fmean, stdev
 
 from rich.table import Table
 
@@ -15,8 +17,23 @@ def named_rows(evolution: Report, control: Report) -> list[ReportRow]:
     """Grids worst first, then the random control, then the searched schedule."""
     searched, *grids = evolution.rows
     grids.sort(key=lambda row: -1.0 if row.fid is None else -row.fid)
-    random = control.rows[0].model_copy(update={"name": "random search, equal budget"})
-    return [*grids, random, searched]
+    return [*grids, _control_row(control.rows[0], searched), searched]
+
+
+def _control_row(row: ReportRow, searched: ReportRow) -> ReportRow:
+    """Random search's result beside the searched one: both on the same sets, so paired by set."""
+    pairs = zip(row.fids, searched.fids, strict=True)
+    differences = [a - b for a, b in pairs if a is not None and b is not None]
+    is_complete = len(differences) == len(row.fids) > 1
+    return row.model_copy(
+        update={
+            "name": "random search, equal budget",
+            "difference": fmean(differences) if is_complete else None,
+            "difference_error": stdev(differences) / sqrt(len(differences))
+            if is_complete
+            else None,
+        }
+    )
 
 
 def best_grid(report: Report) -> ReportRow:
@@ -54,15 +71,10 @@ def table_of(rows: Sequence[ReportRow], report: Report, teacher: Model) -> Table
             "" if row is rows[-1] else _value(row.difference, row.difference_error),
             style="bold" if row is rows[-1] else None,
         )
-    steps = teacher.teacher
-    table.add_row(
-        "full-step teacher (its card)",
-        str(steps["solver"]),
-        f"{steps['nfe']} calls",
-        "not measured" if teacher.teacher_fid is None else f"{teacher.teacher_fid:.4f}",
-        "",
-        style="dim",
-    )
+    for sampler, (fid, count) in teacher.teacher_fids.items():
+        table.add_row(
+            "full-step teacher", sampler, f"its card, N={count}", f"{fid:.4f}", "", style="dim"
+        )
     return table
 
 

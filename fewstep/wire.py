@@ -154,10 +154,23 @@ class Model(Wire):
     weights_sha256: str
 
     @property
+    def teacher_fids(self) -> dict[str, tuple[float, int]]:
+        """FID to the default reference and its number of images, by full-step sampler measured."""
+        teachers = self.measured.get("teachers")
+        found = {}
+        for name, figures in teachers.items() if isinstance(teachers, dict) else ():
+            match figures:
+                case {"fid": dict(fids), "num_samples": int(count)}:
+                    fid = fids.get(self.default_reference)
+                    if isinstance(fid, int | float):
+                        found[name] = (float(fid), count)
+        return found
+
+    @property
     def teacher_fid(self) -> float | None:
-        """Measured FID of the full-step sampler, if the card states it."""
-        fid = self.measured.get("teacher_fid")
-        return float(fid) if isinstance(fid, int | float) else None
+        """Measured FID of the sampler that searches are gated on, if the card states it."""
+        name = f"{self.teacher.get('solver')}, {self.teacher.get('nfe')} calls"
+        return self.teacher_fids.get(name, (None, 0))[0]
 
 
 class Health(Wire):

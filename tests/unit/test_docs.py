@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.readme import with_numbers
 from fewstep.denoisers import StackedLevel
 from fewstep.process import VPDiscrete
 from fewstep.schedule import ModelSection, Schedule, json_schema
@@ -60,6 +61,11 @@ def test_the_documented_reader_is_at_most_twenty_lines(repository: Path) -> None
 def test_the_published_schema_is_the_one_of_this_version(repository: Path) -> None:
     published = json.loads((repository / "docs" / "schedule.schema.json").read_text("utf-8"))
     assert published == json_schema(), "run: fewstep schema > docs/schedule.schema.json"
+
+
+def test_the_readmes_numbers_are_those_of_the_results(repository: Path) -> None:
+    text = (repository / "README.md").read_text("utf-8")
+    assert with_numbers(text) == text, "run: python -m benchmarks.readme"
 
 
 def test_every_setting_is_documented(repository: Path) -> None:

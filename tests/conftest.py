@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 
 import psutil
@@ -22,6 +24,11 @@ os.environ.update(
     RAY_USAGE_STATS_ENABLED="0",
     RAY_DISABLE_IMPORT_WARNING="1",
 )
+
+# A shell that started the tests in the background made them ignore Ctrl-C, and every process they
+# start would inherit that; a handler of our own is reset to the default in them.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A failing example found elsewhere must fail here too; locally, fresh examples each run find more.
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)

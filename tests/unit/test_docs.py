@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from benchmarks.readme import with_numbers
 from fewstep.denoisers import StackedLevel
+from fewstep.networks.models import resolve
 from fewstep.process import VPDiscrete
 from fewstep.schedule import ModelSection, Schedule, json_schema
 from store.settings import Settings
@@ -66,6 +68,32 @@ def test_the_published_schema_is_the_one_of_this_version(repository: Path) -> No
 def test_the_readmes_numbers_are_those_of_the_results(repository: Path) -> None:
     text = (repository / "README.md").read_text("utf-8")
     assert with_numbers(text) == text, "run: python -m benchmarks.readme"
+
+
+def test_the_readmes_library_examples_run_and_agree(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = resolve("zoo:digits")
+    process = card.make_process()
+    model = ModelSection(
+        name=card.name,
+        prediction="noise",
+        checkpoint_sha256=card.weights_sha256,
+        image_shape=card.image_shape,
+        process=process.describe(),
+        num_classes=card.num_classes,
+        clip_denoised=card.clip_denoised,
+    )
+    times = [*(process.time_of(index) for index in (584, 340, 129, 13)), 0.0]
+    document = Schedule.build(times, model=model, solver="dpm-solver++-2m")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "schedule.json").write_text(document.to_json())
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in python_blocks(repository / "README.md")[:2]:
+        exec(compile(block, "README.md", "exec"), names)
+    assert names["images"].shape == (16, 1, 8, 8)
+    assert names["timesteps"] == names["scheduler"].timesteps.tolist() == [584, 340, 129, 13]
 
 
 def test_every_setting_is_documented(repository: Path) -> None:

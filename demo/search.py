@@ -57,7 +57,7 @@ def _follow(client: Client, submitted: Search, request: SearchRequest, console: 
                 continue
             fid = payload.get("best_fid")
             note = f"best FID so far {fid:.4f}" if isinstance(fid, int | float) else ""
-            calls = payload.get("calls")
+            calls = payload.get("calls_spent")
             progress.update(
                 bar,
                 description=f"{request.strategy}, {payload.get('phase')}",

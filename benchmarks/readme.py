@@ -54,8 +54,7 @@ def _table(rows: Sequence[Row]) -> str:
     ]
     for row in sorted(rows, key=lambda row: row["report"]["strategy"], reverse=True):
         name = f"{row['report']['strategy']}, seed {row['report']['seed']}"
-        own = {tuple(grid["times"]): grid for grid in row["report"]["rows"][1:]}
-        paired = own[tuple(best["times"])]
+        (paired,) = [grid for grid in row["report"]["rows"][1:] if grid["name"] == best["name"]]
         gain = f"{paired['difference']:+.3f} ± {paired['difference_error']:.3f}"
         lines.append(_line(name, row["report"]["rows"][0], uniform, gain))
     return "\n".join([*lines, ""])
@@ -72,8 +71,8 @@ def _command(rows: Sequence[Row]) -> str:
     budgets = sorted({int(row["report"]["calls"]) for row in rows})
     spent = f"{budgets[0]:,} to {budgets[-1]:,}" if len(budgets) > 1 else f"{budgets[0]:,}"
     return (
-        f"Each search spent {spent} network calls. Every grid's row, and the command: "
-        f"`benchmarks/results/{Path(SEARCHES).with_suffix('.md')}`, `make bench-searches`."
+        f"Each search spent {spent} network calls. Every grid's row: "
+        f"`benchmarks/results/{Path(SEARCHES).with_suffix('.md')}` (`make bench-searches`)."
     )
 
 

@@ -39,10 +39,6 @@ class Book:
             self._tell(asks, scores)
         return [known.get(candidate, math.inf) for candidate in wanted]
 
-    def knows(self, candidate: Candidate, num_samples: int) -> bool:
-        """Whether a fitness at this number of images was told."""
-        return candidate in self._fitness.get(num_samples, {})
-
     def fitness(self, candidate: Candidate, num_samples: int) -> float:
         """The fitness at `num_samples` images; infinite if failed or never asked."""
         return self._fitness.get(num_samples, {}).get(candidate, math.inf)

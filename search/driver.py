@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evaluators.score import Scorer
 from fewstep.request import SearchRequest
-from fewstep.schedule import ModelSection, Schedule
+from fewstep.schedule import Schedule
 from search.conductor import Conductor
 from search.journal import Journal
 from search.ledger import Ledger
@@ -73,7 +73,9 @@ def _document(
     """The searched schedule with where it comes from; no clock, so equal searches are equal."""
     return Schedule.build(
         row.candidate.times,
-        model=_model_section(request, scorer, card),
+        model=card.document_section(
+            guidance_scale=request.guidance_scale, clip_denoised=scorer.task.clip_denoised
+        ),
         solver=row.candidate.solver,
         fitness=_fitness(request, scorer, row),
         provenance={
@@ -83,24 +85,6 @@ def _document(
             "request": request.resolved(),
         },
     ).to_dict()
-
-
-def _model_section(request: SearchRequest, scorer: Scorer, card: ModelCard) -> ModelSection:
-    """The model as the scorer ran it."""
-    guided = request.guidance_scale != 1.0
-    return ModelSection.model_validate(
-        {
-            "name": card.name,
-            "prediction": card.prediction,
-            "checkpoint_sha256": card.weights_sha256,
-            "image_shape": card.image_shape,
-            "process": card.make_process().describe(),
-            "num_classes": card.num_classes,
-            "guidance": "classifier-free" if guided else "none",
-            "guidance_scale": request.guidance_scale,
-            "clip_denoised": scorer.task.clip_denoised,
-        }
-    )
 
 
 def _fitness(request: SearchRequest, scorer: Scorer, row: ReportRow) -> dict[str, object]:

@@ -26,8 +26,8 @@ from search.picking import pick
 from search.plan import Plan
 from search.pymoo_ga import PER_NICHE, ScheduleGA, spread
 from search.strategy import Asking, Strategy, generator_for
-from space.operators import moved, restarted
-from space.seeds import START_SHARES, curve_seeds, distinct, grid_seeds, named_user_seeds
+from space.operators import moved
+from space.seeds import curve_seeds, distinct, grid_seeds, named_user_seeds, restarts
 from space.timesteps import Genome
 
 SCREENING_SHARE = 0.4
@@ -105,12 +105,9 @@ class _Run:
         grids = grid_seeds(space)
         seeds = distinct([named_user_seeds(self.plan.user_seeds), grids, curve_seeds(space)])
         scored = yield from self.score(list(seeds.values())[:places], 0)
-        best = sorted(set(grids.values()) & scored.keys(), key=lambda g: (scored[g], g))
-        lower = [
-            restarted(genome, round(share * (space.size - 1)), space)
-            for genome in best[:RESTARTED_GRIDS]
-            for share in START_SHARES
-        ]
+        names = [name for name, genome in seeds.items() if name in grids and genome in scored]
+        best = sorted(names, key=lambda name: (scored[seeds[name]], seeds[name]))[:RESTARTED_GRIDS]
+        lower = list(restarts({name: seeds[name] for name in best}, space).values())
         yield from self.score(lower[: max(0, places - len(seeds))], 0)
 
     def promote(self, level: int) -> Asking[None]:

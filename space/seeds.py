@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 from fewstep.errors import InvalidInput
 from fewstep.spacing import named_grids
@@ -13,9 +14,20 @@ from space.timesteps import Genome, TimestepSpace
 START_SHARES = (0.85, 0.7, 0.55)
 """Lower starts, as shares of the noisiest index: good second-order schedules start near 0.65."""
 
-CURVE_STARTS = (1.0, 0.92, 0.8, 0.7, 0.6, 0.5)
-CURVE_POWERS = (0.8, 1.2, 1.7)
-CURVE_END_SHARE = 0.015
+NUM_CURVES = 18
+CURVE_STARTS = (0.45, 1.0)
+CURVE_POWERS = (0.7, 2.2)
+CURVE_ENDS = (0.004, 0.12)
+"""Ranges of the gamma curves: starts, ends (spread in log) as shares of the noisiest index."""
+
+
+_CURVE_RANGES = (
+    CURVE_STARTS,
+    CURVE_POWERS,
+    (math.log(CURVE_ENDS[0]), math.log(CURVE_ENDS[1])),
+)
+# Powers of the inverse of the real root of x^4 = x + 1. Ref: Roberts 2018, "R3".
+_KRONECKER = tuple(1.2207440846057596**-j for j in (1, 2, 3))
 
 
 def grid_seeds(space: TimestepSpace) -> dict[str, Genome]:
@@ -24,33 +36,38 @@ def grid_seeds(space: TimestepSpace) -> dict[str, Genome]:
     return {name: _genome(times, space) for name, times in grids.items()}
 
 
-def starts_below_max(
-    space: TimestepSpace, shares: Sequence[float] = START_SHARES
+def restarts(
+    grids: Mapping[str, Genome], space: TimestepSpace, shares: Sequence[float] = START_SHARES
 ) -> dict[str, Genome]:
-    """The named grids squeezed (in lam) to start at lower noise levels: `name@index`.
+    """Grids squeezed (in lam) to start at other noise levels: `name@index`.
 
-    The unit-normal start state is then not exactly the marginal; that this pays at few calls is
-    why the start level is searched.
+    Below the noisiest level the unit-normal start state is not exactly the marginal; that this pays
+    at few calls is why the start level is searched.
     """
     starts = [round(share * (space.size - 1)) for share in shares]
     return {
         f"{name}@{start}": restarted(genome, start, space)
+        for name, genome in grids.items()
         for start in starts
-        for name, genome in grid_seeds(space).items()
-        if genome[-1] + (space.steps - 1) * space.min_gap <= start < genome[0]
     }
 
 
-def curve_seeds(space: TimestepSpace) -> dict[str, Genome]:
-    """Gamma curves k = end + (start - end) (1 - i/(K-1))^gamma for several starts and gammas."""
-    end, top = round(CURVE_END_SHARE * (space.size - 1)), space.size - 1
-    return {
-        f"gamma-{power:g}@{round(share * top)}": repair(
-            gamma_curve(round(share * top), end, power, space.steps), space
+def curve_seeds(space: TimestepSpace, count: int = NUM_CURVES) -> dict[str, Genome]:
+    """Gamma curves k = end + (start - end) (1 - i/(K-1))^power, spread over starts, powers, ends.
+
+    An even spread over all three (a Kronecker sequence) shows a surrogate every direction, and any
+    first part of it is spread too.
+    """
+    curves: dict[str, Genome] = {}
+    for i in range(count):
+        start, power, end = (
+            low + (high - low) * ((0.5 + (i + 1) * step) % 1.0)
+            for (low, high), step in zip(_CURVE_RANGES, _KRONECKER, strict=True)
         )
-        for share in CURVE_STARTS
-        for power in CURVE_POWERS
-    }
+        first, last = round(start * (space.size - 1)), round(math.exp(end) * (space.size - 1))
+        genome = repair(gamma_curve(first, last, power, space.steps), space)
+        curves[f"gamma-{power:.2f}@{first}..{last}"] = genome
+    return curves
 
 
 def gamma_curve(start: int, end: int, power: float, steps: int) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fewstep.networks.models import resolve
-from fewstep.schedule import ModelSection, Schedule
+from fewstep.schedule import Schedule
 from fewstep.spacing import grid
 from store import evaluations, leases
 from store.engine import Engine, open_engine
@@ -41,15 +41,7 @@ def succeed(engine: Engine, lease: Lease) -> Schedule:
     """End a search with the trailing grid of the bundled model, which is a real schedule."""
     card = resolve("zoo:digits")
     process = card.make_process()
-    model = ModelSection(
-        name=card.name,
-        prediction="noise",
-        checkpoint_sha256=card.weights_sha256,
-        image_shape=card.image_shape,
-        process=process.describe(),
-        num_classes=card.num_classes,
-        clip_denoised=card.clip_denoised,
-    )
+    model = card.document_section()
     fitness = {"fid": 3.25, "standard_error": 0.25, "num_samples": 64, "sets": 2}
     times = grid("trailing", process, 3)
     schedule = Schedule.build(times, model=model, solver="ddim", fitness=fitness)

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict  # pydantic needs this one before Python
 from fewstep.errors import InvalidInput
 from fewstep.networks.adm.config import UNetConfig
 from fewstep.process import VPDiscrete, process_from_description
+from fewstep.schedule import ModelSection
 
 CARD_FILE = "card.json"
 ARCHITECTURE_KIND = "adm-unet"
@@ -92,6 +93,22 @@ class ModelCard:
     def make_process(self) -> VPDiscrete:
         """The noise process the network was trained under."""
         return process_from_description(self.process)
+
+    def document_section(
+        self, *, guidance_scale: float = 1.0, clip_denoised: bool | None = None
+    ) -> ModelSection:
+        """The model as schedule documents name it, as it is run: guidance and clipping included."""
+        return ModelSection(
+            name=self.name,
+            prediction="noise",
+            checkpoint_sha256=self.weights_sha256,
+            image_shape=self.image_shape,
+            process=self.make_process().describe(),
+            num_classes=self.num_classes,
+            guidance="none" if guidance_scale == 1.0 else "classifier-free",
+            guidance_scale=guidance_scale,
+            clip_denoised=self.clip_denoised if clip_denoised is None else clip_denoised,
+        )
 
     def unet_config(self) -> UNetConfig:
         """The architecture's options."""

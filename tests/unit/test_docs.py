@@ -75,15 +75,7 @@ def test_the_readmes_library_examples_run_and_agree(
 ) -> None:
     card = resolve("zoo:digits")
     process = card.make_process()
-    model = ModelSection(
-        name=card.name,
-        prediction="noise",
-        checkpoint_sha256=card.weights_sha256,
-        image_shape=card.image_shape,
-        process=process.describe(),
-        num_classes=card.num_classes,
-        clip_denoised=card.clip_denoised,
-    )
+    model = card.document_section()
     times = [*(process.time_of(index) for index in (584, 340, 129, 13)), 0.0]
     document = Schedule.build(times, model=model, solver="dpm-solver++-2m")
     (tmp_path / "out").mkdir()

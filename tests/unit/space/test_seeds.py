@@ -14,7 +14,7 @@ from space.seeds import (
     gamma_curve,
     grid_seeds,
     paper_uniform_seed,
-    starts_below_max,
+    restarts,
     user_seeds,
 )
 from tests.unit.space.strategies import space_of
@@ -24,7 +24,7 @@ from tests.unit.space.strategies import space_of
 @given(st.integers(1, 20), st.integers(1, 4))
 def test_all_seeds_are_members(steps: int, min_gap: int) -> None:
     space = space_of(1000, steps, min_gap)
-    for seeds in (grid_seeds(space), starts_below_max(space), curve_seeds(space)):
+    for seeds in (grids := grid_seeds(space), restarts(grids, space), curve_seeds(space)):
         assert all(space.holds(genome) for genome in seeds.values()), seeds
 
 
@@ -34,11 +34,15 @@ def test_every_named_grid_is_a_seed() -> None:
     assert grid_seeds(space)["leading"] == (750, 500, 250, 0)
 
 
-def test_lower_starts_start_where_they_say() -> None:
-    seeds = starts_below_max(space_of(1000, 4), shares=(0.66,))
-    assert len(seeds) > 10
+def test_restarts_start_where_they_say_and_end_where_the_grid_does() -> None:
+    space = space_of(1000, 4)
+    grids = grid_seeds(space)
+    seeds = restarts(grids, space, shares=(0.66,))
+    assert seeds.keys() == {f"{name}@659" for name in grids}
     assert all(genome[0] == 659 for genome in seeds.values()), seeds
-    assert all(name.endswith("@659") for name in seeds)
+    assert all(
+        genome[-1] == grid[-1] for genome, grid in zip(seeds.values(), grids.values(), strict=True)
+    )
 
 
 def test_some_seed_starts_near_the_best_known_second_order_schedule() -> None:

@@ -102,6 +102,8 @@ def wait_until(claim: Callable[[], bool], what: str, running: WorkerProcess) -> 
     """Poll until `claim` holds; fails with the worker's log if that takes too long."""
     deadline = time.monotonic() + PATIENCE_S
     while not claim():
+        if running.process.poll() is not None and not claim():
+            pytest.fail(f"the worker ended before: {what}\n{running.lines()}")
         if time.monotonic() > deadline:
             pytest.fail(f"waited {PATIENCE_S:g} s in vain for: {what}\n{running.lines()}")
         time.sleep(0.02)

@@ -59,6 +59,8 @@ SEARCHES := $(BIN)/python -m benchmarks.searches --model zoo:digits --nfe 4 --re
 bench-searches: $(STAMP) ## searched schedules beside every grid, three seeds, on the report bank
 	$(SEARCHES) --solver dpm-solver++-2m --strategies evolution random
 	$(SEARCHES) --solver ddim --strategies evolution random --report-images 4096
+	$(SEARCHES) --solver dpm-solver++-2m --strategies paper --seeds 0
+	$(SEARCHES) --solver ddim --strategies paper --seeds 0 --report-images 4096
 	$(BIN)/python -m benchmarks.readme
 
 clean: ## remove .venv, caches and what the demo wrote

@@ -32,8 +32,7 @@ whose 64 penultimate activations are the features of every distance below, saw t
     cp DIR/*.json DIR/classifier.safetensors DIR/unet.safetensors fewstep/networks/zoo/digits/
     python -m benchmarks.model_card zoo:digits                # writes this page
 
-The first command takes at most 30 minutes on two cores. The same seed gives the same bytes on the
-same kind of machine with the same version of torch.
+The same seed gives the same bytes on the same kind of machine with the same version of torch.
 """
 _LIMITS = """
 ## Limits

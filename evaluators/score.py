@@ -178,7 +178,9 @@ def score_key(task: Task, ask: Ask) -> str:
 
 def calls_of(task: Task, ask: Ask) -> int:
     """Network calls of an ask, known before anything runs."""
-    nfe = SOLVERS.get(ask.candidate.solver).nfe_of_steps(ask.candidate.steps)
+    candidate = ask.candidate
+    solver = SOLVERS.get(candidate.solver)
+    nfe = solver.nfe_of_steps(candidate.steps, dict(candidate.options))
     return ask.num_samples * nfe * guidance_passes(task.guidance_scale)
 
 

@@ -69,7 +69,13 @@ class TileScorer:
         return scores
 
     def _program(self, ask: Ask) -> Program:
-        return trace(ask.candidate.times, process=self._process, solver=ask.candidate.solver)
+        candidate = ask.candidate
+        return trace(
+            candidate.times,
+            process=self._process,
+            solver=candidate.solver,
+            options=dict(candidate.options),
+        )
 
     def _infeasible(self, ask: Ask) -> str | None:
         """Why a candidate fails without a network call; None if it may run."""

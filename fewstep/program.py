@@ -16,7 +16,8 @@ from functools import cached_property
 from fewstep.errors import InvalidInput
 from fewstep.level import Level
 from fewstep.process.base import Process
-from fewstep.solvers import SOLVERS, Kind, canonical_name
+from fewstep.solvers import SOLVERS, Evaluate, Kind, S, canonical_name
+from fewstep.solvers.options import resolve_options
 
 # Above the first a float32 run is off by a quarter and more, above the second it is flagged.
 MAX_CONDITION = 100.0
@@ -56,8 +57,8 @@ class Program:
 
     @property
     def nfe(self) -> int:
-        """Evaluations of the denoiser per sample."""
-        return sum(node.kind != "gradient" for node in self.nodes)
+        """Evaluations of the denoiser per sample, guided or not."""
+        return sum(node.kind in ("denoised", "base") for node in self.nodes)
 
     @property
     def calls(self) -> dict[str, int]:
@@ -106,34 +107,57 @@ class Program:
         return cls(nodes=nodes, output=output, noise_terms=noise_terms)
 
 
-def trace(times: Sequence[float], *, process: Process, solver: str) -> Program:
+def trace(
+    times: Sequence[float],
+    *,
+    process: Process,
+    solver: str,
+    options: Mapping[str, object] | None = None,
+) -> Program:
     """Run a solver on symbols and write down what it does.
 
     Args:
         times: K + 1 process times from noise to data, both ends included, strictly decreasing.
             A last time of 0 is the clean level: that step returns the denoised prediction of the
-            level before it.
+            level before it, unless the solver takes it its own way.
         process: the noise process.
         solver: a registered name or alias.
+        options: the solver's options by name, see `fewstep.solvers.options`.
 
     Raises:
-        InvalidInput: the times are not such a grid, or the coefficients are not finite.
+        InvalidInput: the times are not such a grid, an option is not allowed, the solver combines
+            more predictions than there are steps, or the coefficients are not finite.
         UnknownName: no such solver.
     """
     check_times(times, process=process)
-    function = SOLVERS.get(canonical_name(solver)).function
-    levels = [process.at(t) for t in times]
     recorder = _Recorder(process)
-    x = Expression({"x": 1.0})
-    if levels[-1].is_clean:
-        x = function(recorder, x, levels[:-1], process)
-        x = recorder(x, levels[-2])
-    else:
-        x = function(recorder, x, levels, process)
+    start = Expression({"x": 1.0})
+    x = advance(recorder, start, times, process=process, solver=solver, options=options)
     program = Program(tuple(recorder.nodes), x.row(), recorder.noise_terms)
     if not math.isfinite(program.condition):
         raise InvalidInput(f"times={list(times)}: coefficients are not finite", field="times")
     return program
+
+
+def advance(
+    evaluate: Evaluate[S],
+    x: S,
+    times: Sequence[float],
+    *,
+    process: Process,
+    solver: str,
+    options: Mapping[str, object] | None = None,
+) -> S:
+    """Take `x` along checked times with a solver; arguments and errors as for `trace`."""
+    entry = SOLVERS.get(canonical_name(solver))
+    steps = len(times) - 1
+    entry.check_steps(steps)
+    resolved = resolve_options(entry.options, options, steps=steps)
+    levels = [process.at(t) for t in times]
+    if entry.handles_clean or not levels[-1].is_clean:
+        return entry.function(evaluate, x, levels, process, options=resolved)
+    x = entry.function(evaluate, x, levels[:-1], process, options=resolved)
+    return evaluate(x, levels[-2])
 
 
 def check_times(times: Sequence[float], *, process: Process) -> None:

@@ -100,6 +100,7 @@ class SearchRequest(BaseModel):
                     field="steps",
                 )
             return document | {"steps": steps}
+        solver.check_steps(counts["steps"])
         return document | {"nfe": solver.nfe_of_steps(counts["steps"])}
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -16,6 +16,7 @@ from fewstep.plain_json import check_plain
 from fewstep.process import Process, VPDiscrete, process_from_description
 from fewstep.program import Program, trace
 from fewstep.solvers import SOLVERS, canonical_name
+from fewstep.solvers.options import OptionValue, options_to_dict, resolve_options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from fewstep.denoisers import Denoiser
 
 FORMAT = "fewstep-schedule"
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 # How far stored levels and coefficients may be from those recomputed here.
 LEVEL_TOLERANCE = 1e-6
 COEFFICIENT_TOLERANCE = 1e-9
@@ -48,7 +49,11 @@ class ModelSection(BaseModel):
 
 
 class SolverSection(BaseModel):
-    """The solver, and its calls. `nfe` counts denoiser calls, `network_calls` guidance passes."""
+    """The solver, its options, and its calls.
+
+    `nfe` counts denoiser calls, `network_calls` guidance passes. `options` lists every option of
+    the solver with the value used; per-step ones as lists.
+    """
 
     model_config = _CONFIG
     name: str
@@ -57,6 +62,7 @@ class SolverSection(BaseModel):
     nfe: int
     network_calls: int
     lower_order_final: bool
+    options: dict[str, Any] = Field(default_factory=dict)
     initial_noise: Literal["unit-normal"] = "unit-normal"
 
 
@@ -103,19 +109,21 @@ class Schedule(BaseModel):
         *,
         model: ModelSection,
         solver: str,
+        options: Mapping[str, object] | None = None,
         fitness: dict[str, Any] | None = None,
         provenance: dict[str, Any] | None = None,
     ) -> Schedule:
         """The document of a grid, with its levels and its program worked out.
 
         Raises:
-            InvalidInput: the times are no grid of the model's process.
+            InvalidInput: the times are no grid of the model's process, or an option is not allowed.
         """
         process = process_from_description(model.process)
-        program = trace(times, process=process, solver=solver)
+        program = trace(times, process=process, solver=solver, options=options)
         passes = 1 if model.guidance == "none" else 2
         is_clean = process.at(times[-1]).is_clean
         entry = SOLVERS.get(canonical_name(solver))
+        resolved = resolve_options(entry.options, options, steps=len(times) - 1)
         return cls(
             model=model,
             solver=SolverSection(
@@ -124,7 +132,8 @@ class Schedule(BaseModel):
                 steps=len(times) - 1,
                 nfe=program.nfe,
                 network_calls=program.nfe * passes,
-                lower_order_final=is_clean,
+                lower_order_final=is_clean and not entry.handles_clean,
+                options=_plain(options_to_dict(resolved)),
             ),
             points=_points(times, process),
             terminal="zero" if is_clean else "value",
@@ -209,7 +218,12 @@ class Schedule(BaseModel):
                 field="version",
             )
         process = self.process
-        traced = trace(self.points.t, process=process, solver=self.solver.name)
+        traced = trace(
+            self.points.t,
+            process=process,
+            solver=self.solver.name,
+            options=self.solver.options,
+        )
         _check_points(self.points, _points(self.points.t, process))
         _check_program(self.trace(), traced)
         if (self.solver.nfe, self.solver.steps) != (traced.nfe, len(self.points.t) - 1):
@@ -219,6 +233,11 @@ class Schedule(BaseModel):
                 field="solver.nfe",
             )
         return self
+
+
+def _plain(options: Mapping[str, OptionValue]) -> dict[str, Any]:
+    """Options as JSON has them: lists for per-step ones."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
 
 
 def json_schema() -> dict[str, Any]:

@@ -77,6 +77,7 @@ def _document(
             guidance_scale=request.guidance_scale, clip_denoised=scorer.task.clip_denoised
         ),
         solver=row.candidate.solver,
+        options=dict(row.candidate.options),
         fitness=_fitness(request, scorer, row),
         provenance={
             "strategy": request.strategy,

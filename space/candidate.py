@@ -6,30 +6,30 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeAlias
 
 from fewstep.canonical import content_hash
 from fewstep.errors import InvalidInput
-from fewstep.solvers import canonical_name
-
-OptionValue: TypeAlias = "str | int | float | bool | tuple[OptionValue, ...]"
+from fewstep.solvers import SOLVERS, canonical_name
+from fewstep.solvers.options import OptionValue, changed_options, resolve_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """What is searched over: solver, times, solver options, architecture.
 
-    Aliases of a solver and the order of options do not matter: equal schedules compare equal and
-    have one `key`.
+    Aliases of a solver, the order of options and whether defaults are spelled out do not matter:
+    equal schedules compare equal and have one `key`.
 
     Attributes:
         solver: Canonical solver name (aliases are resolved on construction).
         times: K+1 process times from noise to data, strictly decreasing, ending at 0.0.
-        options: Solver options as (name, value) pairs, sorted by name on construction.
+        options: Solver options as (name, value) pairs. On construction they are checked, per-step
+            ones expanded to one value a step, defaults dropped, and all sorted by name.
         architecture: Reserved for per-step networks; the full network is None.
 
     Raises:
-        InvalidInput: times that do not strictly decrease to 0.0; an unknown solver.
+        InvalidInput: times that do not strictly decrease to 0.0; an unknown solver; an option that
+            the solver does not have, or a value it does not allow.
     """
 
     solver: str
@@ -41,7 +41,9 @@ class Candidate:
         _check_times(self.times)
         object.__setattr__(self, "solver", canonical_name(self.solver))
         object.__setattr__(self, "times", tuple(float(t) for t in self.times))
-        object.__setattr__(self, "options", tuple(sorted(self.options)))
+        kind = SOLVERS.get(self.solver).options
+        resolved = resolve_options(kind, dict(self.options), steps=self.steps)
+        object.__setattr__(self, "options", tuple(sorted(changed_options(resolved).items())))
 
     @property
     def steps(self) -> int:
@@ -77,8 +79,7 @@ class Candidate:
                 "times must be a list of numbers, options a mapping",
                 field="times" if isinstance(options, Mapping) else "options",
             )
-        pairs = tuple((str(name), _frozen(value)) for name, value in options.items())
-        return cls(solver=str(values["solver"]), times=tuple(times), options=pairs)
+        return cls(solver=str(values["solver"]), times=tuple(times), options=tuple(options.items()))
 
 
 def _check_times(times: tuple[object, ...]) -> None:
@@ -124,15 +125,4 @@ def _check_fields(values: Mapping[str, object]) -> None:
 
 def _plain(value: OptionValue) -> object:
     """Tuples as JSON lists, everything else as it is."""
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _frozen(value: object) -> OptionValue:
-    """JSON lists as tuples; refuse what an option cannot be."""
-    if isinstance(value, list | tuple):
-        return tuple(_frozen(item) for item in value)
-    if isinstance(value, str | int | float):
-        return value
-    raise InvalidInput(
-        f"options: {value!r} is no number, string, boolean or list of them", field="options"
-    )
+    return list(value) if isinstance(value, tuple) else value

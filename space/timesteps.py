@@ -11,7 +11,7 @@ from typing import TypeAlias
 from fewstep.errors import InvalidInput
 from fewstep.process import VPDiscrete
 from fewstep.program import MAX_CONDITION, trace
-from fewstep.solvers import canonical_name
+from fewstep.solvers import SOLVERS, canonical_name
 from space.candidate import Candidate
 
 Genome: TypeAlias = "tuple[int, ...]"
@@ -50,6 +50,7 @@ class TimestepSpace:
                 field="steps",
             )
         object.__setattr__(self, "solver", canonical_name(self.solver))
+        SOLVERS.get(self.solver).check_steps(self.steps)
         levels = (self.process.at(self.process.time_of(k)) for k in range(self.size))
         object.__setattr__(self, "lams", tuple(level.lam for level in levels))
 

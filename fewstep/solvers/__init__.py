@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fewstep.solvers import ddim as _ddim
+from fewstep.solvers import ddpm as _ddpm
 from fewstep.solvers import dpm_solver_pp as _dpm_solver_pp
 from fewstep.solvers import heun as _heun
 from fewstep.solvers.base import (
@@ -10,18 +11,20 @@ from fewstep.solvers.base import (
     SOLVERS,
     Evaluate,
     Kind,
+    S,
     Solver,
     canonical_name,
     solver_names,
 )
 
-_REGISTERED = (_ddim, _dpm_solver_pp, _heun)
+_REGISTERED = (_ddim, _ddpm, _dpm_solver_pp, _heun)
 
 __all__ = [
     "ALIASES",
     "SOLVERS",
     "Evaluate",
     "Kind",
+    "S",
     "Solver",
     "canonical_name",
     "solver_names",

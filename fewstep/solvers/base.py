@@ -7,15 +7,19 @@ into a program (`fewstep.program`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, Self, TypeAlias, TypeVar
 
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.level import Level
 from fewstep.process.base import Process
 from fewstep.registry import Registry
+from fewstep.solvers.options import Options, resolve_options
 
+# What a model is asked for: `denoised` is the clean prediction as it is used (guided, clipped),
+# `base` the same without guidance, `gradient` that of the guidance's log-likelihood with respect to
+# the state, its scale included, `impute` the state with what is known put in.
 Kind: TypeAlias = Literal["denoised", "base", "gradient", "impute"]
 
 
@@ -45,44 +49,98 @@ class Evaluate(Protocol[S]):
 
 
 class SolverFunction(Protocol):
-    """Advance `x` along `levels`, all noisy, and return the state at the last of them."""
+    """Advance `x` along `levels` and return the state at the last of them.
 
-    def __call__(self, evaluate: Evaluate[S], x: S, levels: Sequence[Level], process: Process) -> S:
+    The levels are all noisy, and `trace` takes a last step to the clean level, unless the solver is
+    registered with `handles_clean`.
+    """
+
+    def __call__(
+        self,
+        evaluate: Evaluate[S],
+        x: S,
+        levels: Sequence[Level],
+        process: Process,
+        *,
+        options: Any,  # the dataclass the solver was registered with; `resolve_options` makes it
+    ) -> S:
         """Each level is noisier than the next; `evaluate` is the model."""
         ...
+
+
+# (steps of the grid, options) -> denoiser calls.
+CountCalls: TypeAlias = Callable[[int, Any], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solver:
     """A registered solver.
 
-    `calls_per_step` counts denoiser calls of one step; the step to the clean level, which `trace`
-    takes, is one call for every solver.
+    Attributes:
+        order: Order of convergence on smooth grids, with default options.
+        calls_per_step: Denoiser calls of one step. The step to the clean level, which `trace`
+            takes, is one call.
+        memory: How many predictions a step at full order combines, those of earlier steps
+            included; no grid may have fewer steps.
+        options: The dataclass of its options.
+        handles_clean: Whether it takes the step to the clean level itself.
+        count_calls: Replaces the formula of `nfe_of_steps`, where calls depend on options.
+        is_stochastic: Whether it draws noise terms.
+        is_split: Whether it asks for `base` and `gradient` apart, and so needs guidance.
     """
 
     name: str
     function: SolverFunction
     order: int
     calls_per_step: int = 1
+    memory: int = 1
+    options: type[Options] = Options
+    handles_clean: bool = False
+    count_calls: CountCalls | None = None
+    is_stochastic: bool = False
+    is_split: bool = False
 
-    def nfe_of_steps(self, steps: int) -> int:
+    def nfe_of_steps(self, steps: int, options: Mapping[str, object] | None = None) -> int:
         """Denoiser calls of a grid of `steps` steps that ends at the clean level."""
+        if self.count_calls is not None:
+            return self.count_calls(steps, resolve_options(self.options, options, steps=steps))
+        if self.handles_clean:
+            return self.calls_per_step * steps
         return self.calls_per_step * (steps - 1) + 1
 
-    def steps_of_nfe(self, nfe: int) -> int:
+    def steps_of_nfe(self, nfe: int, options: Mapping[str, object] | None = None) -> int:
         """Steps that cost exactly `nfe` denoiser calls.
 
         Raises:
             InvalidInput: no grid of this solver costs that many.
         """
-        steps, rest = divmod(nfe - 1, self.calls_per_step)
-        if nfe < 1 or rest:
+        steps = max(1, (nfe - 1) // self.calls_per_step if self.count_calls is None else 1)
+        while (calls := self.nfe_of_steps(steps, options)) < nfe:
+            steps += 1
+        if nfe < 1 or calls != nfe:
             raise InvalidInput(
-                f"nfe={nfe}: {self.name} costs {self.calls_per_step} calls a step and one for the "
-                f"last; allowed: 1, {1 + self.calls_per_step}, {1 + 2 * self.calls_per_step}, ...",
+                f"nfe={nfe}: no grid of {self.name} costs that; allowed: {self._examples(options)}",
                 field="nfe",
             )
-        return steps + 1
+        self.check_steps(steps)
+        return steps
+
+    def check_steps(self, steps: int) -> None:
+        """Refuse grids shorter than what the solver combines.
+
+        Raises:
+            InvalidInput: fewer steps than `memory`.
+        """
+        if steps < self.memory:
+            raise InvalidInput(
+                f"steps={steps}: {self.name} combines {self.memory} predictions; "
+                f"allowed: {self.memory} steps and more",
+                field="steps",
+            )
+
+    def _examples(self, options: Mapping[str, object] | None) -> str:
+        first = range(self.memory, self.memory + 3)
+        return ", ".join(str(self.nfe_of_steps(steps, options)) for steps in first) + ", ..."
 
 
 SOLVERS: Registry[Solver] = Registry("solver")
@@ -92,14 +150,33 @@ ALIASES = {"dpm-solver-1": "ddim", "euler": "ddim"}
 
 
 def register(
-    name: str, *, order: int, calls_per_step: int = 1
+    name: str,
+    *,
+    order: int,
+    calls_per_step: int = 1,
+    memory: int = 1,
+    options: type[Options] = Options,
+    handles_clean: bool = False,
+    count_calls: CountCalls | None = None,
+    is_stochastic: bool = False,
+    is_split: bool = False,
 ) -> Callable[[SolverFunction], SolverFunction]:
-    """Register a solver function under `name`."""
+    """Register a solver function under `name`; see `Solver` for the rest."""
 
     def add(function: SolverFunction) -> SolverFunction:
-        SOLVERS.register(
-            name, Solver(name=name, function=function, order=order, calls_per_step=calls_per_step)
+        solver = Solver(
+            name=name,
+            function=function,
+            order=order,
+            calls_per_step=calls_per_step,
+            memory=memory,
+            options=options,
+            handles_clean=handles_clean,
+            count_calls=count_calls,
+            is_stochastic=is_stochastic,
+            is_split=is_split,
         )
+        SOLVERS.register(name, solver)
         return function
 
     return add

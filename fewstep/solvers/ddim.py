@@ -8,10 +8,13 @@ from itertools import pairwise
 from fewstep.level import Level
 from fewstep.process.base import Process
 from fewstep.solvers.base import Evaluate, S, register
+from fewstep.solvers.options import Options
 
 
 @register("ddim", order=1)
-def ddim(evaluate: Evaluate[S], x: S, levels: Sequence[Level], process: Process) -> S:
+def ddim(
+    evaluate: Evaluate[S], x: S, levels: Sequence[Level], process: Process, *, options: Options
+) -> S:
     """First-order exponential integrator. Ref: Song et al. 2021 (DDIM), eq. 12 with eta = 0.
 
     In rho = sigma / alpha, with x / alpha as the state, this is Euler's method, so k-diffusion's

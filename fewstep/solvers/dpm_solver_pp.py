@@ -9,10 +9,13 @@ from itertools import pairwise
 from fewstep.level import Level
 from fewstep.process.base import Process
 from fewstep.solvers.base import Evaluate, S, register
+from fewstep.solvers.options import Options
 
 
-@register("dpm-solver++-2m", order=2)
-def dpm_solver_pp_2m(evaluate: Evaluate[S], x: S, levels: Sequence[Level], process: Process) -> S:
+@register("dpm-solver++-2m", order=2, memory=2)
+def dpm_solver_pp_2m(
+    evaluate: Evaluate[S], x: S, levels: Sequence[Level], process: Process, *, options: Options
+) -> S:
     """Second-order multistep in lambda. Ref: Lu et al. 2022 (DPM-Solver++), algorithm 2.
 
     The first step is first order, and so is the step to the clean level, which `trace` takes.

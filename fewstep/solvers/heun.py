@@ -8,10 +8,13 @@ from itertools import pairwise
 from fewstep.level import Level
 from fewstep.process.base import Process
 from fewstep.solvers.base import Evaluate, S, register
+from fewstep.solvers.options import Options
 
 
 @register("heun", order=2, calls_per_step=2)
-def heun(evaluate: Evaluate[S], x: S, levels: Sequence[Level], process: Process) -> S:
+def heun(
+    evaluate: Evaluate[S], x: S, levels: Sequence[Level], process: Process, *, options: Options
+) -> S:
     """Second-order Runge-Kutta in rho. Ref: Karras et al. 2022 (EDM), algorithm 1 (no churn)."""
     v = x / levels[0].alpha
     for s, t in pairwise(levels):  # trace() takes the last step, to the clean level

@@ -35,7 +35,7 @@ def _schedule(indices: tuple[int, ...] = (657, 514, 258, 18)) -> Schedule:
 
 
 @given(
-    st.sets(st.integers(0, 999), min_size=1, max_size=20), st.sampled_from(sorted(SOLVERS.names()))
+    st.sets(st.integers(0, 999), min_size=5, max_size=20), st.sampled_from(sorted(SOLVERS.names()))
 )
 @settings(max_examples=50)
 def test_writing_and_reading_gives_the_same_document(indices: set[int], solver: str) -> None:

@@ -46,7 +46,7 @@ OTHER_TASKS = {
 OTHER_ASKS = {
     "solver": replace(ASK, candidate=replace(CANDIDATE, solver="heun")),
     "times": replace(ASK, candidate=replace(CANDIDATE, times=(1.0, 0.25, 0.0))),
-    "options": replace(ASK, candidate=replace(CANDIDATE, options=(("order", 1),))),
+    "options": replace(ASK, candidate=replace(CANDIDATE, solver="ddpm", options=(("eta", 0.5),))),
     "bank": replace(ASK, bank=Bank("selection")),
     "set_index": replace(ASK, bank=Bank("search", 1)),
     "labels": replace(ASK, bank=Bank("search", labels="random")),

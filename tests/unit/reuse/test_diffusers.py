@@ -43,7 +43,7 @@ def _schedule(process: VPDiscrete, indices: list[int], solver: str, clip: bool) 
 @pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize("solver", ["ddim", "dpm-solver++-2m"])
 @pytest.mark.parametrize("build", [VPDiscrete.linear, VPDiscrete.scaled_linear])
-@pytest.mark.parametrize("indices", [[657, 514, 258, 18], [999, 500, 20], [998, 997], [640]])
+@pytest.mark.parametrize("indices", [[657, 514, 258, 18], [999, 500, 20], [998, 997], [640, 3]])
 def test_images_agree(
     build: Callable[[], VPDiscrete], indices: list[int], solver: str, clip: bool
 ) -> None:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evaluators.score import Ask
+from fewstep.solvers import SOLVERS
 from search.ledger import Ledger
 from search.plan import Plan
 from search.strategies import STRATEGIES
@@ -64,6 +65,7 @@ def test_no_budget_is_exceeded(
 ) -> None:
     if name == "paper":
         nfe, budget = max(nfe, 2), 500 * max(nfe, 2) * 25 + budget
+    nfe = max(nfe, SOLVERS.get(solver).memory)
     budget = max(budget, nfe * ladder[0])
     plan = plan_of(
         solver=solver, nfe=nfe, budget=budget, seed=seed, fidelities=ladder, paper_fraction=0.005

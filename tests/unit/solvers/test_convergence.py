@@ -32,7 +32,7 @@ def _error(solver: str, steps: int) -> float:
     return float((found - truth).abs().max())
 
 
-@pytest.mark.parametrize("solver", SOLVERS.names())
+@pytest.mark.parametrize("solver", ["ddim", "dpm-solver++-2m", "heun"])
 def test_the_fitted_order_is_the_one_claimed(solver: str) -> None:
     counts = [80, 160, 320]
     errors = [_error(solver, steps) for steps in counts]

@@ -25,10 +25,15 @@ def test_different_solvers_are_different_candidates() -> None:
     assert first.key != second.key
 
 
-def test_the_order_of_options_does_not_matter() -> None:
-    a, b = ("order", (1, 2, 2)), ("phi", "expm1")
-    first = Candidate(solver="ddim", times=TIMES, options=(a, b))
-    assert first == Candidate(solver="ddim", times=TIMES, options=(b, a))
+def test_defaults_spelled_out_do_not_matter() -> None:
+    first = Candidate(solver="ddpm", times=TIMES, options=(("eta", 1.0),))
+    assert first == Candidate(solver="ddpm", times=TIMES)
+    assert first.key != Candidate(solver="ddpm", times=TIMES, options=(("eta", 0.5),)).key
+
+
+def test_an_option_the_solver_lacks_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"options\.eta: no such option"):
+        Candidate(solver="ddim", times=TIMES, options=(("eta", 1.0),))
 
 
 def test_all_orders_of_one_set_of_indices_have_one_key() -> None:
@@ -38,7 +43,7 @@ def test_all_orders_of_one_set_of_indices_have_one_key() -> None:
 
 
 def test_the_canonical_form_reads_back_as_the_same_candidate() -> None:
-    candidate = Candidate(solver="euler", times=TIMES, options=(("order", (1, 2, 2)),))
+    candidate = Candidate(solver="ddpm", times=TIMES, options=(("eta", 0.5),))
     again = Candidate.from_dict(candidate.canonical())
     assert again == candidate
     assert again.key == candidate.key
@@ -77,7 +82,7 @@ def test_an_unknown_solver_is_refused_with_the_known_ones() -> None:
         ({"solver": "ddim", "times": [1.0, 0.0], "sigma": 1}, "sigma"),
         ({"solver": "ddim", "times": "1.0"}, "times"),
         ({"solver": "ddim", "times": [1.0, 0.0], "options": [1]}, "options"),
-        ({"solver": "ddim", "times": [1.0, 0.0], "options": {"a": None}}, "options"),
+        ({"solver": "ddim", "times": [1.0, 0.0], "options": {"a": None}}, "options.a"),
         ({"solver": "ddim", "times": [1.0, 0.0], "architecture": {}}, "architecture"),
     ],
 )

@@ -5,7 +5,12 @@ from __future__ import annotations
 from fewstep.denoisers.base import Denoiser, StackedLevel
 from fewstep.denoisers.class_conditional import class_conditional
 from fewstep.denoisers.mixture import GaussianMixture
-from fewstep.denoisers.predictions import from_denoised, from_noise, from_velocity
+from fewstep.denoisers.predictions import (
+    from_denoised,
+    from_noise,
+    from_score,
+    from_velocity,
+)
 
 __all__ = [
     "Denoiser",
@@ -14,5 +19,6 @@ __all__ = [
     "class_conditional",
     "from_denoised",
     "from_noise",
+    "from_score",
     "from_velocity",
 ]

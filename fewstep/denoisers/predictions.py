@@ -1,4 +1,4 @@
-"""Denoisers from networks that predict noise, velocity, or the clean data."""
+"""Denoisers from networks that predict noise, velocity, score, or the clean data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Network: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 def from_noise(
     f: Network,
-    process: Process,  # noqa: ARG001  one signature for all three, levels carry what is needed
+    process: Process,  # noqa: ARG001  one signature for all, levels carry what is needed
     *,
     clip: float | None = None,
 ) -> Denoiser:
@@ -35,7 +35,7 @@ def from_noise(
 
 def from_denoised(
     f: Network,
-    process: Process,  # noqa: ARG001  one signature for all three
+    process: Process,  # noqa: ARG001  one signature for all
     *,
     clip: float | None = None,
 ) -> Denoiser:
@@ -44,20 +44,36 @@ def from_denoised(
 
 
 def from_velocity(f: Network, process: Process, *, clip: float | None = None) -> Denoiser:
-    """A network that predicts a velocity.
+    """A network that predicts a velocity, in the convention of the process.
 
-    For variance-preserving processes v = alpha eps - sigma x0 (Salimans, Ho 2022), so
-    denoised = alpha x - sigma v.
+    Variance preserving (vp-discrete, vp-linear, vp-cosine): v = alpha eps - sigma x0, so
+    denoised = alpha x - sigma v. Ref: Salimans, Ho 2022, appendix D.
+    Flow matching: v = eps - x0, so denoised = x - sigma v. Ref: Lipman et al. 2023.
 
     Raises:
-        InvalidInput: the process has no velocity convention of this kind.
+        InvalidInput: the process has no velocity convention.
     """
-    if not process.family.startswith("vp"):
+    convert = _VELOCITIES.get(process.family)
+    if convert is None:
         raise InvalidInput(
-            f"process={process.family!r}: no velocity convention; allowed: vp-discrete",
+            f"process={process.family!r}: no velocity convention; allowed: "
+            f"{', '.join(sorted(_VELOCITIES))}",
             field="process",
         )
-    return _Adapter(f, _denoised_from_velocity, clip)
+    return _Adapter(f, convert, clip)
+
+
+def from_score(
+    f: Network,
+    process: Process,  # noqa: ARG001  one signature for all
+    *,
+    clip: float | None = None,
+) -> Denoiser:
+    """A network that predicts the score, grad_x log p(x): denoised = (x + sigma^2 score) / alpha.
+
+    Ref: Tweedie's formula; Song et al. 2021 (score-SDE), whose VE and sub-VP networks give scores.
+    """
+    return _Adapter(f, _denoised_from_score, clip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +108,25 @@ def _denoised_as_is(_x: Tensor, denoised: Tensor, _at: StackedLevel) -> Tensor:
     return denoised
 
 
+def _denoised_from_score(x: Tensor, score: Tensor, at: StackedLevel) -> Tensor:
+    alpha, sigma = at.coefficients(x)
+    return (x + sigma**2 * score) / alpha
+
+
 def _denoised_from_velocity(x: Tensor, v: Tensor, at: StackedLevel) -> Tensor:
     alpha, sigma = at.coefficients(x)
     return alpha * x - sigma * v
+
+
+def _denoised_from_flow_velocity(x: Tensor, v: Tensor, at: StackedLevel) -> Tensor:
+    # Needs no alpha, so that its floor at the start of the path does no harm.
+    _, sigma = at.coefficients(x)
+    return x - sigma * v
+
+
+_VELOCITIES = {
+    "vp-discrete": _denoised_from_velocity,
+    "vp-linear": _denoised_from_velocity,
+    "vp-cosine": _denoised_from_velocity,
+    "flow-matching": _denoised_from_flow_velocity,
+}

@@ -11,7 +11,8 @@ class Process(Protocol):
     """A family of marginals x_t = alpha(t) x0 + sigma(t) eps, from clean (t = 0) to noise.
 
     Times are process time: 0 is clean, `t_max` the noisiest, `t_min` the least noisy time at
-    which a network was trained (so the smallest that a grid may evaluate).
+    which a network was trained (so the smallest that a grid may evaluate). Processes are values:
+    equal ones compare equal and can be keys.
     """
 
     @property
@@ -29,12 +30,17 @@ class Process(Protocol):
         """The noisiest time."""
         ...
 
+    @property
+    def initial_scale(self) -> float:
+        """Standard deviation of the start states, which are noise alone, at `t_max`."""
+        ...
+
     def at(self, t: float) -> Level:
         """The level at process time `t` in [0, t_max]."""
         ...
 
     def at_rho(self, rho: float) -> Level:
-        """The level whose noise-to-signal ratio is `rho`."""
+        """The level whose noise-to-signal ratio is `rho`, at most that of `t_max`."""
         ...
 
     def network_time(self, t: float) -> float:

@@ -10,9 +10,9 @@ import numpy as np
 
 from fewstep.errors import InvalidInput
 from fewstep.level import Level
+from fewstep.process.checks import ALPHA_FLOOR, check_rho
 
-# Keeps zero-terminal-SNR tables finite: rho never exceeds 4096, as in diffusers.
-ALPHA_FLOOR = 2.0**-12
+INTERPOLATION = "log-alpha-linear"
 # A time this close to a node (in units of the node distance) is that node.
 NODE_TOLERANCE = 1e-6
 
@@ -21,7 +21,7 @@ class VPDiscrete:
     """A table of cumulative alphas; index k is process time t = (k + 1) / N, t = 0 is clean.
 
     Between nodes ln alpha is piecewise linear in t (`interpolation: log-alpha-linear`), below the
-    first node too. The network is fed N * t - 1, which is k at the nodes.
+    first node too. alpha is floored at 2^-12. The network is fed N * t - 1, which is k at nodes.
 
     Args:
         alphas_cumprod: shape (N,), cumulative products of 1 - beta, strictly decreasing in (0, 1).
@@ -38,14 +38,28 @@ class VPDiscrete:
     ) -> None:
         table = np.asarray(alphas_cumprod, dtype=np.float64)
         _check_table(table)
-        log_alpha = 0.5 * np.log(np.maximum(table, ALPHA_FLOOR**2))
         self.num_train_timesteps = len(table)
-        self._log_alpha = [0.0, *log_alpha.tolist()]  # position j is time j / N
+        self._log_alpha = tuple(_log_alpha(table).tolist())  # position j is time j / N
+        self._hash = hash(self._log_alpha)
         self._description = description or {
             "family": self.family,
             "beta_schedule": "table",
+            "interpolation": INTERPOLATION,
             "alphas_cumprod": table.tolist(),
         }
+
+    def __eq__(self, other: object) -> bool:
+        """Equal tables, whatever they are called."""
+        if not isinstance(other, VPDiscrete):
+            return NotImplemented
+        return self._hash == other._hash and self._log_alpha == other._log_alpha
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        named = {k: v for k, v in self._description.items() if k != "alphas_cumprod"}
+        return f"VPDiscrete({self.num_train_timesteps} times, {named})"
 
     @classmethod
     def linear(
@@ -55,6 +69,7 @@ class VPDiscrete:
         beta_end: float = 0.02,
     ) -> VPDiscrete:
         """Betas linear in the index. Ref: Ho et al. 2020, section 4."""
+        _check_betas(beta_start, beta_end)
         betas = np.linspace(beta_start, beta_end, num_train_timesteps, dtype=np.float64)
         return cls._from_betas(betas, "linear", beta_start, beta_end)
 
@@ -66,6 +81,7 @@ class VPDiscrete:
         beta_end: float = 0.012,
     ) -> VPDiscrete:
         """Betas whose square roots are linear in the index. Ref: latent diffusion models."""
+        _check_betas(beta_start, beta_end)
         roots = np.linspace(
             math.sqrt(beta_start), math.sqrt(beta_end), num_train_timesteps, dtype=np.float64
         )
@@ -80,6 +96,26 @@ class VPDiscrete:
         return cls._from_betas(betas, "cosine")
 
     @classmethod
+    def zero_terminal_snr(cls, base: VPDiscrete) -> VPDiscrete:
+        """A table rescaled so that its last entry holds no signal (alpha 2^-12 here, never 0).
+
+        alpha' = (alpha - alpha_N) alpha_1 / (alpha_1 - alpha_N): the first entry is kept.
+
+        Ref: Lin et al. 2023, algorithm 1.
+
+        Raises:
+            InvalidInput: a table of one entry, or one that is rescaled already.
+        """
+        alphas = np.exp(np.asarray(base._log_alpha[1:]))
+        if len(alphas) < 2 or "rescale_zero_snr" in base._description:
+            raise InvalidInput(
+                f"base={base!r}: allowed: tables of 2 entries and more, not rescaled yet",
+                field="base",
+            )
+        rescaled = (alphas - alphas[-1]) * (alphas[0] / (alphas[0] - alphas[-1]))
+        return cls((rescaled**2).tolist(), description=base.describe() | {"rescale_zero_snr": True})
+
+    @classmethod
     def _from_betas(
         cls,
         betas: np.ndarray,
@@ -91,7 +127,7 @@ class VPDiscrete:
             "family": cls.family,
             "beta_schedule": name,
             "num_train_timesteps": len(betas),
-            "interpolation": "log-alpha-linear",
+            "interpolation": INTERPOLATION,
         }
         if beta_start is not None:
             description |= {"beta_start": beta_start, "beta_end": beta_end}
@@ -107,6 +143,11 @@ class VPDiscrete:
         """Time of the last index."""
         return 1.0
 
+    @property
+    def initial_scale(self) -> float:
+        """Standard deviation of the start states, 1."""
+        return 1.0
+
     def time_of(self, index: int) -> float:
         """Process time of training index k in 0..N-1.
 
@@ -119,6 +160,10 @@ class VPDiscrete:
                 field="index",
             )
         return (index + 1) / self.num_train_timesteps
+
+    def node_log_alphas(self, first: int, last: int) -> np.ndarray:
+        """ln alpha at the times j / N for j = first..last: the ends of its linear pieces."""
+        return np.array(self._log_alpha[first : last + 1])
 
     def index_of(self, t: float) -> int:
         """Training index of a node's time.
@@ -159,9 +204,7 @@ class VPDiscrete:
         Raises:
             InvalidInput: `rho` is negative or not a number.
         """
-        if not rho >= 0.0:
-            raise InvalidInput(f"rho={rho!r}: allowed: 0 and more", field="rho")
-        log_alpha = -0.5 * math.log1p(rho * rho)
+        log_alpha = -0.5 * math.log1p(check_rho(rho) * rho)
         if log_alpha <= self._log_alpha[-1]:
             return self.at(1.0)
         # ln alpha decreases with the position: search its negative, which increases.
@@ -195,3 +238,25 @@ def _check_table(table: np.ndarray) -> None:
             "alphas_cumprod: must be a non-empty, finite, strictly decreasing table below 1",
             field="alphas_cumprod",
         )
+
+
+def _log_alpha(table: np.ndarray) -> np.ndarray:
+    """ln alpha at positions 0 (clean) to N.
+
+    Entries at or below the floor are put on the straight line to the floor at the last node: alpha
+    changes by less than 2^-12 there, and the levels stay distinct (the rescaled linear table has
+    four such entries).
+    """
+    log_alpha = np.concatenate([[0.0], 0.5 * np.log(np.maximum(table, ALPHA_FLOOR**2))])
+    below = np.flatnonzero(table <= ALPHA_FLOOR**2)
+    if below.size:
+        start = below[0]  # as a position: the last one above the floor
+        log_alpha[start:] = np.linspace(log_alpha[start], math.log(ALPHA_FLOOR), below.size + 1)
+    return log_alpha
+
+
+def _check_betas(beta_start: float, beta_end: float) -> None:
+    """Refuse ends of a beta schedule outside (0, 1)."""
+    for name, value in (("beta_start", beta_start), ("beta_end", beta_end)):
+        if not 0.0 < value < 1.0:
+            raise InvalidInput(f"{name}={value!r}: allowed: above 0, below 1", field=name)

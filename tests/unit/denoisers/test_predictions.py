@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -11,10 +13,13 @@ from fewstep.denoisers import (
     class_conditional,
     from_denoised,
     from_noise,
+    from_score,
     from_velocity,
 )
 from fewstep.errors import InvalidInput
-from fewstep.process import VPDiscrete
+from fewstep.process import EDM, VE, FlowMatching, Process, SubVP, VPDiscrete
+from tests.mixture2d import MIXTURE, start_states
+from tests.processes import PROCESSES, label
 
 PROCESS = VPDiscrete.linear()
 
@@ -24,23 +29,52 @@ def _at(index: int, batch: int) -> StackedLevel:
     return StackedLevel.of(PROCESS.at(t), PROCESS.network_time(t), batch, torch.device("cpu"))
 
 
-def _clean(x: Tensor) -> Tensor:
-    return torch.sin(x)
+VELOCITIES: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
+    "vp-discrete": lambda clean, eps, alpha, sigma: alpha * eps - sigma * clean,
+    "vp-linear": lambda clean, eps, alpha, sigma: alpha * eps - sigma * clean,
+    "vp-cosine": lambda clean, eps, alpha, sigma: alpha * eps - sigma * clean,
+    "flow-matching": lambda clean, eps, alpha, sigma: eps - clean,
+}
 
 
-@pytest.mark.parametrize("index", [0, 300, 999])
-def test_noise_velocity_and_clean_parametrisations_agree(index: int) -> None:
-    at = _at(index, 5)
-    x = torch.randn(5, 2, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    alpha, sigma = at.coefficients(x)
-    eps = (x - alpha * _clean(x)) / sigma
-    denoisers = [
-        from_noise(lambda state, t: eps, PROCESS),
-        from_velocity(lambda state, t: alpha * eps - sigma * _clean(x), PROCESS),
-        from_denoised(lambda state, t: _clean(x), PROCESS),
-    ]
-    for denoiser in denoisers:
-        torch.testing.assert_close(denoiser(x, at), _clean(x), rtol=1e-9, atol=1e-9)
+@pytest.mark.parametrize("process", PROCESSES, ids=label)
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_every_parametrisation_of_the_exact_mixture_gives_its_denoiser(
+    process: Process, share: float
+) -> None:
+    t = process.t_min + share * (process.t_max - process.t_min)
+    at = StackedLevel.of(process.at(t), process.network_time(t), 16, torch.device("cpu"))
+    alpha, sigma = at.coefficients(start_states())
+    x = alpha * start_states() + sigma * start_states().flip(0)
+    truth, score = MIXTURE(x, at), MIXTURE.score(x, at)
+    eps = -sigma * score
+    denoisers = {
+        "noise": from_noise(lambda state, time: eps, process),
+        "denoised": from_denoised(lambda state, time: truth, process),
+        "score": from_score(lambda state, time: score, process),
+    }
+    if (velocity := VELOCITIES.get(process.family)) is not None:
+        v = velocity(truth, eps, alpha, sigma)
+        denoisers["velocity"] = from_velocity(lambda state, time: v, process)
+    for name, denoiser in denoisers.items():
+        error = (denoiser(x, at) - truth).abs().max().item()
+        assert error < 1e-11, (name, error)
+
+
+def test_a_flow_network_gives_its_own_prediction_at_the_very_start() -> None:
+    """At u = 1 the path is eps alone: x0 = x - v, with no 1 / alpha that would blow errors up."""
+    process = FlowMatching()
+    at = StackedLevel.of(process.at(1.0), 1000.0, 16, torch.device("cpu"))
+    x, clean = start_states(), start_states().flip(0)
+    denoiser = from_velocity(lambda state, time: state - clean, process)
+    torch.testing.assert_close(denoiser(x, at), clean, rtol=1e-15, atol=1e-15)
+
+
+@pytest.mark.parametrize("process", [SubVP(), VE(), EDM()], ids=label)
+def test_velocities_are_refused_where_there_is_no_convention(process: Process) -> None:
+    with pytest.raises(InvalidInput, match="allowed: flow-matching, vp-cosine") as caught:
+        from_velocity(lambda x, t: x, process)
+    assert caught.value.field == "process"
 
 
 def test_clipping_limits_the_denoised_prediction() -> None:

@@ -87,9 +87,52 @@ def test_zero_terminal_snr_stays_finite() -> None:
     assert level.rho == pytest.approx(4096.0, rel=1e-6)
 
 
+@pytest.mark.parametrize("base", [LINEAR, VPDiscrete.scaled_linear(), VPDiscrete.cosine()])
+def test_rescaling_to_zero_snr_follows_the_published_algorithm(base: VPDiscrete) -> None:
+    """Lin et al. 2023, algorithm 1, on the square roots of the cumulative products."""
+    roots = np.array([base.at(base.time_of(k)).alpha for k in range(1000)])
+    first, last = roots[0], roots[-1]
+    expected = (roots - last) * first / (first - last)
+    rescaled = VPDiscrete.zero_terminal_snr(base)
+    found = np.array([rescaled.at(rescaled.time_of(k)).alpha for k in range(1000)])
+    above = expected > 2.0**-12
+    np.testing.assert_allclose(found[above], expected[above], rtol=1e-11)
+    np.testing.assert_allclose(found[~above], expected[~above], atol=2.0**-12 + 1e-4)
+    assert found[-1] == pytest.approx(2.0**-12, rel=1e-12)
+
+
+def test_entries_below_the_floor_stay_distinct_levels() -> None:
+    """The rescaled linear table has four of them."""
+    rescaled = VPDiscrete.zero_terminal_snr(LINEAR)
+    rhos = [rescaled.at(rescaled.time_of(k)).rho for k in range(990, 1000)]
+    assert rhos == sorted(set(rhos)), rhos
+    assert rhos[-1] == pytest.approx(4096.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("base", [VPDiscrete([0.5]), VPDiscrete.zero_terminal_snr(LINEAR)])
+def test_what_cannot_be_rescaled_is_refused(base: VPDiscrete) -> None:
+    with pytest.raises(InvalidInput, match="not rescaled yet"):
+        VPDiscrete.zero_terminal_snr(base)
+
+
+def test_equal_tables_are_equal_processes_whatever_their_name() -> None:
+    table = np.cumprod(1.0 - np.linspace(1e-4, 0.02, 1000)).tolist()
+    assert VPDiscrete(table) == LINEAR
+    assert len({VPDiscrete(table), LINEAR, VPDiscrete.linear(500)}) == 2
+    assert LINEAR != "vp-discrete"
+    assert "linear" in repr(LINEAR)
+
+
 @pytest.mark.parametrize(
     "process",
-    [LINEAR, VPDiscrete.scaled_linear(), VPDiscrete.cosine(50), VPDiscrete([0.9, 0.5, 0.2])],
+    [
+        LINEAR,
+        VPDiscrete.scaled_linear(),
+        VPDiscrete.cosine(50),
+        VPDiscrete([0.9, 0.5, 0.2]),
+        VPDiscrete.zero_terminal_snr(LINEAR),
+        VPDiscrete.zero_terminal_snr(VPDiscrete([0.9, 0.5, 0.2])),
+    ],
 )
 def test_a_description_gives_the_same_process_back(process: VPDiscrete) -> None:
     again = process_from_description(process.describe())
@@ -100,10 +143,18 @@ def test_a_description_gives_the_same_process_back(process: VPDiscrete) -> None:
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"family": "ve"}, "process.family"),
+        ({"family": "levy"}, "process.family"),
         ({"beta_schedule": "sigmoid"}, "process.beta_schedule"),
         ({"beta_end": "0.02"}, "process.beta_end"),
+        ({"beta_end": 1.0}, "process.beta_end"),
+        ({"beta_start": -0.1, "beta_schedule": "scaled_linear"}, "process.beta_start"),
         ({"beta_schedule": "table"}, "process.alphas_cumprod"),
+        ({"beta_schedule": "table", "alphas_cumprod": ["0.5"]}, "process.alphas_cumprod"),
+        ({"num_train_timesteps": 1000.5}, "process.num_train_timesteps"),
+        ({"num_train_timesteps": 10**9}, "process.num_train_timesteps"),
+        ({"interpolation": "linear"}, "process.interpolation"),
+        ({"rescale_zero_snr": False}, "process.rescale_zero_snr"),
+        ({"beta_strat": 0.1}, "process.beta_strat"),
     ],
 )
 def test_wrong_descriptions_name_their_field(change: dict[str, object], field: str) -> None:

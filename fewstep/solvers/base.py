@@ -146,7 +146,16 @@ class Solver:
 SOLVERS: Registry[Solver] = Registry("solver")
 
 # Different names of one method: first order in every picture is the same step.
-ALIASES = {"dpm-solver-1": "ddim", "euler": "ddim"}
+ALIASES = {
+    "deis-logrhoab0": "ddim",
+    "deis-rhoab0": "ddim",
+    "deis-rhork-geomid": "dpm-solver-2",
+    "deis-rhork-heun": "heun",
+    "deis-tab0": "ddim",
+    "dpm-solver-1": "ddim",
+    "euler": "ddim",
+    "ipndm1": "ddim",
+}
 
 
 def register(

@@ -8,6 +8,7 @@ from itertools import pairwise
 from fewstep.level import Level
 from fewstep.process.base import Process
 from fewstep.solvers.base import Evaluate, S, register
+from fewstep.solvers.noise_history import predicted_noise
 from fewstep.solvers.options import Options
 
 
@@ -18,13 +19,13 @@ def heun(
     """Second-order Runge-Kutta in rho. Ref: Karras et al. 2022 (EDM), algorithm 1 (no churn)."""
     v = x / levels[0].alpha
     for s, t in pairwise(levels):  # trace() takes the last step, to the clean level
-        h = t.rho - s.rho
-        slope = _slope(evaluate, v, s)
-        v_euler = v + h * slope
-        v = v + (0.5 * h) * (slope + _slope(evaluate, v_euler, t))
+        v = heun_step(evaluate, v, s, t)
     return levels[-1].alpha * v
 
 
-def _slope(evaluate: Evaluate[S], v: S, at: Level) -> S:
-    """dv / drho, the predicted noise, for v = x / alpha: (v - denoised) / rho."""
-    return (v - evaluate(at.alpha * v, at)) / at.rho
+def heun_step(evaluate: Evaluate[S], v: S, s: Level, t: Level) -> S:
+    """Take v = x / alpha from `s` to the noisy level `t` with the mean of the slopes at both."""
+    h = t.rho - s.rho
+    slope = predicted_noise(evaluate, v, s)
+    v_euler = v + h * slope
+    return v + (0.5 * h) * (slope + predicted_noise(evaluate, v_euler, t))

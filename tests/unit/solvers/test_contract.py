@@ -16,14 +16,14 @@ from torch import Tensor
 
 from fewstep.denoisers import Denoiser, StackedLevel
 from fewstep.errors import InvalidInput
-from fewstep.process import Process, VPDiscrete
+from fewstep.process import Process
 from fewstep.program import HIGH_CONDITION, Program, trace
 from fewstep.running import run, run_eagerly
 from fewstep.solvers import SOLVERS, Kind, Solver
 from fewstep.solvers.options import OptionSpec, option_specs
 from tests.mixture2d import MIXTURE
+from tests.processes import PROCESSES
 
-PROCESSES: tuple[Process, ...] = (VPDiscrete.linear(),)
 SOLVER_NAMES = SOLVERS.names()
 
 
@@ -36,6 +36,24 @@ def guided(x: Tensor, at: StackedLevel, kind: Kind = "denoised") -> Tensor:
     if kind == "impute":
         return torch.cat([at.alpha[:, None].to(x), x[:, 1:]], dim=1)
     return MIXTURE(x, at)
+
+
+class Calm:
+    """A model that amplifies no difference of its inputs, and the largest number it has seen.
+
+    So what two ways of computing differ by is their own rounding. The mixture would not do: near
+    the data its slope between two components multiplies any rounding error many times over.
+    """
+
+    def __init__(self) -> None:
+        self.largest = 1.0
+        self._mix = torch.tensor([[0.5, -0.3], [0.2, 0.6]], dtype=torch.float64)
+
+    def __call__(self, x: Tensor, at: StackedLevel, kind: Kind = "denoised") -> Tensor:
+        """Bounded predictions that differ by kind and level."""
+        self.largest = max(self.largest, float(x.abs().max()))
+        bounded = torch.tanh(x @ self._mix + at.sigma[:, None] / (1.0 + at.sigma[:, None]))
+        return {"denoised": 1.0, "base": 0.9, "gradient": -0.5, "impute": 0.7}[kind] * bounded
 
 
 def start() -> Tensor:
@@ -98,8 +116,9 @@ def test_a_traced_program_and_the_solver_itself_agree(name: str, data: st.DataOb
         return
     terms = noise_terms(program.noise_terms)
     draws: Iterator[Tensor] = iter(terms)
+    model = Calm()
     eager = run_eagerly(
-        guided,
+        model,
         start(),
         times=times,
         process=process,
@@ -107,9 +126,9 @@ def test_a_traced_program_and_the_solver_itself_agree(name: str, data: st.DataOb
         options=options,
         noise=lambda: next(draws),
     )
-    traced = run(program, guided, start(), noise=terms)
+    traced = run(program, model, start(), noise=terms)
     assert next(draws, None) is None
-    torch.testing.assert_close(traced, eager, rtol=1e-12, atol=1e-12)
+    assert float((traced - eager).abs().max()) <= 1e-12 * model.largest
 
 
 @pytest.mark.parametrize("name", SOLVER_NAMES)
@@ -171,6 +190,8 @@ def test_a_constant_prediction_is_integrated_exactly(name: str) -> None:
     solver = SOLVERS.get(name)
     if solver.is_stochastic or solver.is_split:
         pytest.skip("noise and guidance leave the straight line")
+    if name == "probability-flow":
+        pytest.skip("Euler's method in rho^2 bends it: its own tests say by how much")
     process, times = PROCESSES[0], [0.9, 0.8, 0.6, 0.4, 0.2, 0.05]
     point = torch.tensor([0.3, -0.7], dtype=torch.float64)
     program = trace(times, process=process, solver=name)

@@ -34,6 +34,15 @@ whose 64 penultimate activations are the features of every distance below, saw t
 
 The same seed gives the same bytes on the same kind of machine with the same version of torch.
 """
+_GUIDES = """
+## Guides
+
+Small networks that steer or start sampling, trained on the same 1,500 images; figures are of states
+around the held-out ones.
+
+    python -m fewstep.networks.zoo.train digits-guides --out fewstep/networks/zoo/digits
+    python -m benchmarks.gradient_cost zoo:digits             # writes this page
+"""
 _LIMITS = """
 ## Limits
 
@@ -52,7 +61,7 @@ def model_card_text(document: Table) -> str:
         _distance_section(measured["teachers"]),
         _nearest_section(measured["teachers"]),
     )
-    return "\n".join(parts) + _LIMITS
+    return "\n".join(parts) + _guides_section(document.get("guides", {})) + _LIMITS
 
 
 def _facts(document: Table, weights: Table) -> str:
@@ -126,3 +135,70 @@ def _nearest_section(teachers: Table) -> str:
         "| teacher | space | samples, median | held-out, median | samples, closest 5% "
         "| held-out, closest 5% |\n|---|---|---|---|---|---|\n"
     ) + "".join(rows)
+
+
+def _guides_section(guides: Table) -> str:
+    described = {"noisy-label": _noisy_label_text, "noise-level": _noise_level_text}
+    texts = [described[guide["kind"]](name, guide) for name, guide in guides.items()]
+    return _GUIDES + "".join(texts) if texts else ""
+
+
+def _guide_heading(name: str, measured: Table) -> str:
+    return (
+        f"\n### {name}\n\n{measured['parameters']:,} parameters, "
+        f"{measured['file_bytes'] / 1e6:.2f} MB in half precision, "
+        f"{measured['training_steps']:,} steps. "
+    )
+
+
+def _noisy_label_text(name: str, guide: Table) -> str:
+    measured = guide["measured"]
+    accuracies, entropies = measured["accuracy_by_quintile"], measured["cross_entropy_by_quintile"]
+    width = 1 / len(accuracies)
+    times = [f"{n * width:.1f} to {(n + 1) * width:.1f}" for n in range(len(accuracies))]
+    return (
+        _guide_heading(name, measured)
+        + f"The digit that a noisy state shows. {_cost_text(guide)}"
+        + f"{measured['states_per_quintile']:,} states in each fifth of the time.\n\n"
+        + "| t | accuracy | cross-entropy |\n|---|---|---|\n"
+        + "".join(
+            f"| {span} | {accuracy:.3f} | {entropy:.3f} |\n"
+            for span, accuracy, entropy in zip(times, accuracies, entropies, strict=True)
+        )
+    )
+
+
+def _cost_text(guide: Table) -> str:
+    if "gradient_cost" not in guide:
+        return ""
+    timing = guide["measured"]["timing"]
+    return (
+        f"One gradient costs {guide['gradient_cost']:.2f} passes of the network (medians of "
+        f"{timing['repetitions']}: {1e3 * timing['gradient_s']:.1f} ms and "
+        f"{1e3 * timing['network_s']:.1f} ms for {timing['batch']} states in float32 on one thread "
+        f"of {timing['machine']['processor']}). "
+    )
+
+
+def _noise_level_text(name: str, guide: Table) -> str:
+    measured = guide["measured"]
+    return (
+        _guide_heading(name, measured)
+        + "The posterior of rho = sigma/alpha of a state. "
+        + f"{measured['states_per_band']:,} states in each band; chance is a cross-entropy of "
+        + f"{measured['chance_cross_entropy']:.2f}. Reachable is that of the exact posterior, "
+        + "which knows the held-out images; the variance ratio, of sampled levels over true ones, "
+        + "is 1 where the posterior is calibrated. Bias and deviation are of log rho.\n\n"
+        + "| rho | cross-entropy | reachable | bias of the likeliest | its deviation "
+        + "| variance ratio |\n|---|---|---|---|---|---|\n"
+        + "".join(_band_row(band) for band in measured["bands"])
+    )
+
+
+def _band_row(band: Table) -> str:
+    cleanest, noisiest = band["rho"]
+    return (
+        f"| {cleanest:.2g} to {noisiest:.3g} | {band['cross_entropy']:.2f} "
+        f"| {band['reachable_cross_entropy']:.2f} | {band['argmax_bias']:+.3f} "
+        f"| {band['argmax_sd']:.3f} | {band['sampled_variance_ratio']:.2f} |\n"
+    )

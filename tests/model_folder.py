@@ -15,6 +15,7 @@ from evaluators.reference_builder import build_reference
 from fewstep.networks.adm.config import UNetConfig
 from fewstep.networks.adm.unet import UNet
 from fewstep.networks.zoo.data import load_digits_images
+from fewstep.networks.zoo.noisy_classifier import NoisyClassifier
 from fewstep.networks.zoo.recipe import DIGITS_UNET
 from fewstep.process import VPDiscrete
 
@@ -23,12 +24,18 @@ NUM_CLASSES = 10
 
 
 def write_model(
-    root: Path, *, is_conditional: bool = True, num_images: int = 300, output_bias: float = 0.0
+    root: Path,
+    *,
+    is_conditional: bool = True,
+    num_images: int = 300,
+    output_bias: float = 0.0,
+    gradient_cost: float | None = None,
 ) -> str:
     """Write a model folder under `root`, and return the reference that finds it there.
 
     It has the bundled model's architecture, pixels as features, and real digits as reference.
-    An `output_bias` that is no finite number makes a network whose images are not either.
+    An `output_bias` that is no finite number makes a network whose images are not either. With a
+    `gradient_cost` the model has a noisy-label guide with random weights, of that cost.
     """
     folder = root / MODEL.removeprefix("file:")
     folder.mkdir(parents=True)
@@ -40,8 +47,24 @@ def write_model(
     reference = build_reference(images[:num_images], extractor="pixels", source="digits")
     reference.save(folder / "reference-digits.safetensors")
     card = _card(config, file_sha256(folder / "unet.safetensors"))
+    if gradient_cost is not None:
+        card["guides"] = {"labels": _write_guide(folder / "labels.safetensors", gradient_cost)}
     (folder / "card.json").write_text(json.dumps(card))
     return MODEL
+
+
+def _write_guide(path: Path, gradient_cost: float) -> dict[str, object]:
+    """A noisy-label guide, and its entry in the card."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        save_file(NoisyClassifier(NUM_CLASSES, (1, 8, 8)).state_dict(), path)
+    return {
+        "kind": "noisy-label",
+        "file": path.name,
+        "sha256": file_sha256(path),
+        "gradient_cost": gradient_cost,
+        "measured": {},
+    }
 
 
 def _random_weights(config: UNetConfig) -> dict[str, Tensor]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, NotRequired
+from typing import ClassVar, Literal, NotRequired
 
-from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
+from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from fewstep.errors import InvalidInput
+from fewstep.guidance import Guidance
 from fewstep.networks.adm.config import UNetConfig
 from fewstep.process import VPDiscrete, process_from_description
-from fewstep.schedule import ModelSection
+from fewstep.schedule import GuideSection, ModelSection
 
 CARD_FILE = "card.json"
 ARCHITECTURE_KIND = "adm-unet"
@@ -29,6 +31,22 @@ class Teacher(TypedDict):
     max_fid: float  # above it, weights, flags or reference are wrong
     # Limits against other references than the default one: fewer images are farther away.
     max_fid_to: NotRequired[dict[str, float]]
+
+
+GuideKind = Literal["noisy-label", "noise-level"]
+
+
+@with_config(ConfigDict(extra="forbid", strict=True))
+class Guide(TypedDict):
+    """A small network beside the weights; `fewstep.networks.guides` loads it."""
+
+    kind: GuideKind
+    file: str  # safetensors beside the card
+    sha256: str
+    # Of noisy-label: seconds of one gradient over seconds of one pass of the card's network, at 256
+    # states in float32 on one thread. Absent until benchmarks.gradient_cost has measured it.
+    gradient_cost: NotRequired[float]
+    measured: dict[str, JsonValue]  # written when it was trained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +75,15 @@ class ModelCard:
     teacher: Teacher
     measured: dict[str, JsonValue]  # written by benchmarks.model_card, with sample counts
     licence: str
+    guides: dict[str, Guide] = field(default_factory=dict)  # by name
     folder: Path = Path()
 
     def __post_init__(self) -> None:
         _check_choices(self)
         _check_labels(self)
-        for file in (self.weights_file, *self.references.values()):
+        _check_guides(self)
+        guide_files = [guide["file"] for guide in self.guides.values()]
+        for file in (self.weights_file, *self.references.values(), *guide_files):
             if Path(file).name != file or not file.endswith(".safetensors"):
                 raise _bad("a file", file, "a plain *.safetensors name beside the card")
 
@@ -86,18 +107,46 @@ class ModelCard:
             )
         return self.folder / self.references[name]
 
+    def guide_path(self, name: str) -> Path:
+        """Where the weights of a guide lie.
+
+        Raises:
+            InvalidInput: the card lists no such guide.
+        """
+        if name not in self.guides:
+            allowed = ", ".join(sorted(self.guides)) or "none"
+            raise InvalidInput(
+                f"guide={name!r}: no such guide of {self.name}; allowed: {allowed}", field="guide"
+            )
+        return self.folder / self.guides[name]["file"]
+
     def max_teacher_fid(self, reference: str) -> float:
         """The largest plausible FID of the teacher against a reference set."""
         return self.teacher.get("max_fid_to", {}).get(reference, self.teacher["max_fid"])
 
     def make_process(self) -> VPDiscrete:
-        """The noise process the network was trained under."""
-        return process_from_description(self.process)
+        """The noise process the network was trained under.
+
+        Raises:
+            InvalidInput: no process, or none with a table of training times.
+        """
+        process = process_from_description(self.process)
+        if not isinstance(process, VPDiscrete):
+            raise _bad("process.family", process.family, f"{VPDiscrete.family!r}")
+        return process
 
     def document_section(
-        self, *, guidance_scale: float = 1.0, clip_denoised: bool | None = None
+        self,
+        *,
+        guidance_scale: float = 1.0,
+        guide: GuideSection | None = None,
+        clip_denoised: bool | None = None,
     ) -> ModelSection:
-        """The model as schedule documents name it, as it is run: guidance and clipping included."""
+        """The model as schedule documents name it, as it is run: guidance and clipping included.
+
+        With a `guide` the scale is that of classifier guidance, else of classifier-free guidance.
+        """
+        without: Guidance = "none" if guidance_scale == 1.0 else "classifier-free"
         return ModelSection(
             name=self.name,
             prediction="noise",
@@ -105,8 +154,9 @@ class ModelCard:
             image_shape=self.image_shape,
             process=self.make_process().describe(),
             num_classes=self.num_classes,
-            guidance="none" if guidance_scale == 1.0 else "classifier-free",
+            guidance=without if guide is None else "classifier",
             guidance_scale=guidance_scale,
+            guide=guide,
             clip_denoised=self.clip_denoised if clip_denoised is None else clip_denoised,
         )
 
@@ -165,6 +215,17 @@ def _check_labels(card: ModelCard) -> None:
     if (card.num_classes is None) != (rows is None) or asked > (rows or 0):
         allowed = f"within architecture.num_classes={rows}, the null label's row included"
         raise _bad("num_classes, null_label", (card.num_classes, card.null_label), allowed)
+
+
+def _check_guides(card: ModelCard) -> None:
+    for name, guide in card.guides.items():
+        is_label = guide["kind"] == "noisy-label"
+        if is_label and card.num_classes is None:
+            raise _bad(f"guides.{name}.kind", guide["kind"], "noise-level: the model has no labels")
+        cost = guide.get("gradient_cost")
+        if cost is not None and not (is_label and 0.0 < cost < math.inf):
+            allowed = "a positive number, of noisy-label guides alone"
+            raise _bad(f"guides.{name}.gradient_cost", cost, allowed)
 
 
 def _bad(what: str, value: object, allowed: str) -> InvalidInput:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fewstep.denoisers import Denoiser, class_conditional
-from fewstep.errors import InvalidInput
+from fewstep.denoisers import Denoiser
+from fewstep.errors import ChecksFailed, InvalidInput
+from fewstep.guidance import Guidance
 from fewstep.networks.card import ModelCard
+from fewstep.networks.guidance import label_guide
+from fewstep.networks.guided_model import GuidedModel
 from fewstep.networks.models import load_network
 from fewstep.schedule import Schedule
+from fewstep.solvers import SOLVERS
 
 _CLIP = 1.0  # images are in [-1, 1]
 
@@ -18,27 +22,59 @@ def model_denoiser(
     card: ModelCard,
     *,
     labels: Tensor,
+    guidance: Guidance | None = None,
     guidance_scale: float = 1.0,
     clip: bool | None = None,
     network: nn.Module | None = None,
+    is_split: bool = False,
 ) -> Denoiser:
     """The denoiser of a model for fixed labels of shape (B,).
 
     Args:
         card: the model.
         labels: one class per image; ignored by models without classes.
-        guidance_scale: of classifier-free guidance; 1 is none.
+        guidance: its kind; None is classifier-free guidance, or none at scale 1.
+        guidance_scale: of the guidance.
         clip: whether denoised predictions are limited to [-1, 1]; the card's choice by default.
         network: the model's network, if it is loaded already.
+        is_split: whether a solver asks for gradients apart from predictions.
+
+    Raises:
+        InvalidInput: guidance that the model cannot give.
     """
-    network = load_network(card) if network is None else network
-    is_clipped = card.clip_denoised if clip is None else clip
-    return class_conditional(
-        network if card.num_classes is not None else _Unconditional(network),
-        labels=labels,
-        guidance_scale=guidance_scale,
+    if guidance is None:
+        guidance = "none" if guidance_scale == 1.0 else "classifier-free"
+    return guided_model(
+        card,
+        network=load_network(card) if network is None else network,
+        guidance=guidance,
+        scale=guidance_scale,
+        is_clipped=card.clip_denoised if clip is None else clip,
+    ).denoiser(labels, is_split=is_split)
+
+
+def guided_model(
+    card: ModelCard,
+    *,
+    network: nn.Module,
+    guidance: Guidance,
+    scale: float,
+    is_clipped: bool,
+    device: str = "cpu",
+) -> GuidedModel:
+    """A loaded network with its guidance; under classifier guidance the card's guide is loaded."""
+    classifier = None
+    if guidance == "classifier":
+        from fewstep.networks.guides import load_guide
+
+        classifier = load_guide(card, label_guide(card).name, device=device)
+    return GuidedModel(
+        network=network if card.num_classes is not None else _Unconditional(network),
+        guidance=guidance,
+        scale=scale,
         null_label=card.null_label,
         clip=_CLIP if is_clipped else None,
+        classifier=classifier,
     )
 
 
@@ -54,9 +90,11 @@ def schedule_denoiser(
     return model_denoiser(
         card,
         labels=labels,
+        guidance=schedule.model.guidance,
         guidance_scale=schedule.model.guidance_scale,
         clip=schedule.model.clip_denoised,
         network=network,
+        is_split=SOLVERS.get(schedule.solver.name).is_split,
     )
 
 
@@ -79,6 +117,12 @@ def check_model(schedule: Schedule, card: ModelCard) -> None:
                 f"{card.name}, which has {actual!r}",
                 field=field,
             )
+    if schedule.model.guide is not None and schedule.model.guide.sha256 != label_guide(card).sha256:
+        raise ChecksFailed(
+            f"model.guide.sha256={schedule.model.guide.sha256!r}: the guide of {card.name} is "
+            f"{label_guide(card).sha256!r}",
+            field="model.guide.sha256",
+        )
 
 
 class _Unconditional(nn.Module):

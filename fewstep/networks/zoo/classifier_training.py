@@ -49,7 +49,7 @@ def _fit(model: nn.Module, x: Tensor, labels: Tensor, num_steps: int) -> None:
     )
     for _ in range(num_steps):
         rows = torch.randint(len(x), (_BATCH,))
-        predicted = model(_augment(x[rows]))[1]
+        predicted = model(augment(x[rows]))[1]
         loss = cross_entropy(predicted, labels[rows], label_smoothing=_LABEL_SMOOTHING)
         optimizer.zero_grad()
         loss.backward()
@@ -57,17 +57,17 @@ def _fit(model: nn.Module, x: Tensor, labels: Tensor, num_steps: int) -> None:
         schedule.step()
 
 
-def _augment(x: Tensor) -> Tensor:
+def augment(x: Tensor, *, strength: float = 1.0) -> Tensor:
     """Shift, turn and scale a little, and add noise; the border stays background."""
     shift, turn, zoom = (2 * torch.rand(3, len(x)) - 1) * torch.tensor(
-        [[_MAX_SHIFT], [_MAX_TURN], [_MAX_ZOOM]]
+        [[strength * _MAX_SHIFT], [strength * _MAX_TURN], [strength * _MAX_ZOOM]]
     )
-    shift_y = (2 * torch.rand(len(x)) - 1) * _MAX_SHIFT
+    shift_y = (2 * torch.rand(len(x)) - 1) * (strength * _MAX_SHIFT)
     cos, sin = (1 + zoom) * turn.cos(), (1 + zoom) * turn.sin()
     rows = [torch.stack([cos, -sin, shift], 1), torch.stack([sin, cos, shift_y], 1)]
     grid = affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
     moved = grid_sample(x + 1, grid, align_corners=False) - 1  # outside reads 0: background -1
-    return moved + _NOISE * torch.randn_like(moved)
+    return moved + strength * _NOISE * torch.randn_like(moved)
 
 
 @torch.no_grad()

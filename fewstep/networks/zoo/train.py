@@ -2,6 +2,9 @@
 
 Writes `classifier.safetensors`, `unet.safetensors` (half precision) and `card.json` into DIR, and
 keeps `checkpoint.safetensors` there: the same command, run again, goes on from it.
+
+`digits-guides` trains the small networks that guide the model, minutes each: DIR must hold the
+model's `card.json`, which then lists them.
 """
 
 from __future__ import annotations
@@ -10,15 +13,13 @@ import argparse
 import hashlib
 import json
 import logging
-import os
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import load_file
 
 from fewstep.errors import InvalidInput
 from fewstep.networks.card import CARD_FILE
@@ -32,7 +33,9 @@ from fewstep.networks.zoo.recipe import (
     TrainingSettings,
     digits_card,
 )
+from fewstep.networks.zoo.train_guides import write_guides
 from fewstep.networks.zoo.training import Trainer
+from fewstep.networks.zoo.weights_file import save_tensors
 
 _LOG = logging.getLogger(__name__)
 _CHECKPOINT_EVERY = 250  # steps: under half a minute is lost to a kill
@@ -44,8 +47,13 @@ def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)  # such a small network gains nothing from more; and sums keep order
-    settings = TrainingSettings(seed=options.seed, num_steps=options.steps)
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.model == "digits-guides":
+        write_guides(options.out, seed=options.seed, num_steps=options.steps)
+        return
+    settings = TrainingSettings(seed=options.seed)
+    if options.steps is not None:
+        settings = replace(settings, num_steps=options.steps)
     write_classifier(options.out, seed=options.seed)
     write_unet(options.out, settings)
     write_card(options.out)
@@ -120,22 +128,13 @@ def write_card(folder: Path) -> None:
     (folder / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
-def save_tensors(
-    tensors: dict[str, Tensor], path: Path, *, metadata: dict[str, str] | None = None
-) -> None:
-    """Write a safetensors file, at once or not at all."""
-    partial = path.with_suffix(".partial")
-    save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata)
-    os.replace(partial, path)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m fewstep.networks.zoo.train", description=__doc__
     )
-    parser.add_argument("model", choices=["digits"])
+    parser.add_argument("model", choices=["digits", "digits-guides"])
     parser.add_argument("--out", type=Path, required=True, help="folder to write, or to resume")
-    parser.add_argument("--steps", type=int, default=TrainingSettings().num_steps)
+    parser.add_argument("--steps", type=int, help="of each network; its recipe's by default")
     parser.add_argument("--seed", type=int, default=0)
     return parser
 

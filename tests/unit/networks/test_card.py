@@ -12,6 +12,7 @@ import pytest
 from fewstep.errors import InvalidInput
 from fewstep.networks.card import MAX_CARD_BYTES, ModelCard, read_card
 from fewstep.networks.models import resolve
+from fewstep.process import VE
 
 Edit = Callable[[dict[str, Any]], object]
 
@@ -70,7 +71,8 @@ def test_teacher_limit_is_wider_where_the_reference_has_few_images() -> None:
         (lambda d: d["references"].update(x="/etc/passwd"), "plain *.safetensors"),
         (lambda d: d["architecture"].update(kind="dit"), "'dit'; allowed: 'adm-unet'"),
         (lambda d: d["architecture"].update(depth=3), "architecture.depth: unknown field"),
-        (lambda d: d["process"].update(family="ve"), "process.family='ve'"),
+        (lambda d: d["process"].update(family="levy"), "process.family='levy'"),
+        (lambda d: d.update(process=VE().describe()), "'ve'; allowed: 'vp-discrete'"),
         (lambda d: d["teacher"].pop("max_fid"), "teacher.max_fid: Field required"),
         (lambda d: d["teacher"].update(max_fid_to={"mnist": 1.0}), "teacher.max_fid_to"),
         (lambda d: d.update(folder="/etc"), "folder"),

@@ -35,8 +35,6 @@ class Application(FastAPI):
                 ("FieldError", problems.FieldError),
             )
         }
-        for model in models.values():
-            model.pop("$defs", None)
         return with_components(super().openapi(), models)
 
 

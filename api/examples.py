@@ -69,6 +69,7 @@ MODEL = wire.Model(
     prediction="noise",
     image_shape=(1, 8, 8),
     num_classes=10,
+    guidance=["none", "classifier-free", "classifier"],
     clip_denoised=True,
     default_reference="train",
     references=["heldout", "train"],

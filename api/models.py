@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fewstep import wire
 from fewstep.networks.card import ModelCard
+from fewstep.networks.guidance import kinds_of_guidance
 from fewstep.status import SearchStatus
 from store import records
 
@@ -97,6 +98,7 @@ def model_of(card: ModelCard) -> wire.Model:
             "prediction": card.prediction,
             "image_shape": card.image_shape,
             "num_classes": card.num_classes,
+            "guidance": kinds_of_guidance(card),
             "clip_denoised": card.clip_denoised,
             "default_reference": card.default_reference,
             "references": sorted(card.references),

@@ -41,8 +41,12 @@ def json_body(schema: str) -> Description:
 
 
 def with_components(description: Description, models: Description) -> Description:
-    """Add schemas that the routes refer to by name."""
-    description.setdefault("components", {}).setdefault("schemas", {}).update(models)
+    """Add schemas that the routes refer to by name, and those that they refer to."""
+    schemas = description.setdefault("components", {}).setdefault("schemas", {})
+    for name, model in models.items():
+        for part, schema in model.get("$defs", {}).items():
+            schemas.setdefault(part, schema)
+        schemas[name] = {key: value for key, value in model.items() if key != "$defs"}
     return description
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.networks.card import ModelCard
+from fewstep.networks.guidance import check_guidance, label_guide, level_guide
 from fewstep.networks.models import resolve
 from fewstep.request import SearchRequest
 from search.plan import make_plan
@@ -19,9 +20,14 @@ def check_submission(document: object, settings: Settings) -> SearchRequest:
     request = SearchRequest.parse(document)
     card = resolve(request.model, roots=settings.model_roots)
     _check_reference(request, card)
-    _check_guidance(request, card)
+    check_guidance(card, request.guidance, request.guidance_scale)
+    if request.dlg is not None:
+        level_guide(card)
     _check_quota(request, settings)
-    make_plan(request, card.make_process())  # steps, start grids and the smallest budget
+    is_by_classifier = request.guidance == "classifier"
+    gradient_cost = label_guide(card).gradient_cost if is_by_classifier else 0.0
+    # Steps, start grids and the smallest budget.
+    make_plan(request, card.make_process(), gradient_cost=gradient_cost)
     return request
 
 
@@ -32,14 +38,6 @@ def _check_reference(request: SearchRequest, card: ModelCard) -> None:
             f"reference={request.reference!r}: no such reference of {card.name};"
             f" allowed: {allowed}",
             field="reference",
-        )
-
-
-def _check_guidance(request: SearchRequest, card: ModelCard) -> None:
-    if request.guidance_scale != 1.0 and card.null_label is None:
-        raise InvalidInput(
-            f"guidance_scale={request.guidance_scale}: {card.name} has no null label; allowed: 1.0",
-            field="guidance_scale",
         )
 
 

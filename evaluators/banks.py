@@ -81,11 +81,19 @@ class NoiseBank:
 
         Without `term` the start noise; with it, the noise a stochastic solver adds, by its number.
         """
+        return self.normals("noise" if term is None else f"term {term}", start, stop)
+
+    def normals(self, purpose: str, start: int, stop: int) -> FloatArray:
+        """Unit normals of images start..stop-1 for one purpose; purposes share none."""
         size = math.prod(self.image_shape)
         counters = -(-size // _WORDS_PER_COUNTER)  # per image, so image i is the same in any range
-        words = self._words("noise" if term is None else f"term {term}", start, stop, counters)
+        words = self._words(purpose, start, stop, counters)
         normal: FloatArray = ndtri(_uniform(words[:, :size])).astype(np.float32)
         return normal.reshape(stop - start, *self.image_shape)
+
+    def uniforms(self, purpose: str, start: int, stop: int) -> npt.NDArray[np.float64]:
+        """A number in (0, 1) for each of images start..stop-1, for one purpose."""
+        return _uniform(self._words(purpose, start, stop, 1)[:, 0])
 
     def labels(self, start: int, stop: int) -> IntArray | None:
         """Class labels of images start..stop-1; None where the model has no classes."""

@@ -6,13 +6,13 @@ from collections.abc import Generator, Sequence
 from typing import Protocol
 
 from evaluators.banks import FloatArray
-from evaluators.packing import Tile
+from evaluators.chain_tiles import AnyTile
 
 
 class TileExecutor(Protocol):
     """Runs tiles on workers that hold the model."""
 
-    def run(self, tiles: Sequence[Tile]) -> Generator[FloatArray, None, None]:
+    def run(self, tiles: Sequence[AnyTile]) -> Generator[FloatArray, None, None]:
         """The features (rows, d) of each tile, in tile order, while later tiles still run.
 
         Closing the generator early drops the tiles that have not started.

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from evaluators.banks import Bank, FloatArray
-from evaluators.packing import Tile
+from evaluators.chain_tiles import AnyTile
 from evaluators.score import Ask
 
 Images: TypeAlias = tuple[str, Bank]
@@ -74,13 +74,12 @@ class FeatureSheet:
             self._planned[images] = ask.num_samples
         return known
 
-    def add(self, tile: Tile, features: FloatArray) -> None:
+    def add(self, tile: AnyTile, features: FloatArray) -> None:
         """Take in the features (rows, d) of a tile."""
         start = 0
-        for part in tile.parts:
-            stop = start + part.segment.rows
-            self._arrays[self._owners[part.work]].append(features[start:stop])
-            start = stop
+        for work, rows in tile.shares:
+            self._arrays[self._owners[work]].append(features[start : start + rows])
+            start += rows
 
     def is_complete(self, ask: Ask) -> bool:
         """Whether all images of an ask are there."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from evaluators.banks import FloatArray
-from evaluators.packing import Tile
+from evaluators.chain_tiles import AnyTile
 from evaluators.score import Task
 from evaluators.scoring import CACHE_BYTES, TileScorer
 from evaluators.tasks import process_of, reference_of
@@ -33,7 +33,7 @@ class InlineExecutor:
             initargs=(runner.task.numerics.threads,),
         )
 
-    def run(self, tiles: Sequence[Tile]) -> Generator[FloatArray, None, None]:
+    def run(self, tiles: Sequence[AnyTile]) -> Generator[FloatArray, None, None]:
         """Features of each tile, in tile order; see `evaluators.executor.TileExecutor`."""
         futures = [self._pool.submit(self._runner.features, tile) for tile in tiles]
         try:

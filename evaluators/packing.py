@@ -66,6 +66,11 @@ class Tile:
         """Rows in use."""
         return sum(part.segment.rows for part in self.parts)
 
+    @property
+    def shares(self) -> tuple[tuple[int, int], ...]:
+        """Work and rows of each part, in order."""
+        return tuple((part.work, part.segment.rows) for part in self.parts)
+
 
 def pattern(program: Program) -> Pattern:
     """What programs of one tile have in common: kinds, and the terms of every combination."""

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from evaluators.banks import FloatArray
-from evaluators.packing import Tile
+from evaluators.chain_tiles import AnyTile
 from evaluators.score import Task
 from evaluators.scoring import CACHE_BYTES, TileScorer
 from evaluators.tasks import process_of, reference_of
@@ -47,7 +47,7 @@ class TileActor:
         """The process, which is up once this answers."""
         return os.getpid()
 
-    def features(self, tile: Tile) -> FloatArray:
+    def features(self, tile: AnyTile) -> FloatArray:
         """The features of one tile."""
         return self._runner.features(tile)
 
@@ -88,7 +88,7 @@ class RayExecutor:
         pid: int = self._ray.get(self._actors[slot].pid.remote(), timeout=START_TIMEOUT_S)
         return pid
 
-    def run(self, tiles: Sequence[Tile]) -> Generator[FloatArray, None, None]:
+    def run(self, tiles: Sequence[AnyTile]) -> Generator[FloatArray, None, None]:
         """Features of each tile, in tile order; see `evaluators.executor.TileExecutor`."""
         self.pids()
         work = _Work(waiting=deque(range(len(tiles))))
@@ -112,7 +112,7 @@ class RayExecutor:
         remote = self._ray.remote(num_cpus=1, num_gpus=int(needs_gpu), max_restarts=0)
         return remote(TileActor).remote(self._task, self._roots)
 
-    def _hand_out(self, tiles: Sequence[Tile], work: _Work) -> None:
+    def _hand_out(self, tiles: Sequence[AnyTile], work: _Work) -> None:
         """Give every actor its share of waiting tiles, lowest numbers first."""
         for slot in list(range(len(self._actors))) * _TILES_IN_FLIGHT:
             if work.waiting and work.load(slot) < _TILES_IN_FLIGHT:

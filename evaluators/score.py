@@ -11,10 +11,10 @@ from importlib.metadata import version
 from typing import Protocol
 
 from evaluators.banks import Bank, NoiseBank
+from evaluators.price import MICRO_BATCH, Price, calls_for
 from fewstep.canonical import content_hash
 from fewstep.errors import InvalidInput
-from fewstep.guidance import guidance_passes
-from fewstep.solvers import SOLVERS
+from fewstep.guidance import Guidance
 from space.candidate import Candidate
 
 # Part of every key: raise it when a change of this code changes scores, so none is taken for new.
@@ -46,7 +46,7 @@ class Numerics:
 
     device: str = "cpu"
     dtype: str = "float32"
-    micro_batch: int = 256
+    micro_batch: int = MICRO_BATCH
     threads: int = 1
     torch_version: str = field(default_factory=torch_version)
 
@@ -64,6 +64,34 @@ class Numerics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Guide:
+    """The noisy-label classifier whose gradient guides.
+
+    Attributes:
+        name: What the model's card calls it.
+        sha256: Of its weights file.
+        gradient_cost: One gradient in network passes, as the card has it.
+    """
+
+    name: str
+    sha256: str
+    gradient_cost: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelGuide:
+    """The classifier of noise levels by which chains choose theirs.
+
+    Attributes:
+        name: What the model's card calls it.
+        sha256: Of its weights file.
+    """
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """Everything a score depends on beside the ask. `evaluators.tasks` builds one from names.
 
@@ -76,9 +104,11 @@ class Task:
         reference: Name of the reference set among the card's.
         reference_sha256: Of the reference statistics file.
         extractor: Identity of the feature extractor, its weights included.
-        guidance_scale: Classifier-free guidance; 1 is none.
+        guidance_scale: Scale of the guidance; 1 is none, except with a guide.
         clip_denoised: Whether denoised predictions are limited to [-1, 1].
         numerics: How it is computed.
+        guide: Under classifier guidance, what guides; None otherwise.
+        level_guide: Where candidates may be drawn from chains; None otherwise.
     """
 
     model: str
@@ -92,15 +122,42 @@ class Task:
     guidance_scale: float
     clip_denoised: bool
     numerics: Numerics
+    guide: Guide | None = None
+    level_guide: LevelGuide | None = None
+
+    @property
+    def guidance(self) -> Guidance:
+        """The kind of guidance."""
+        if self.guide is not None:
+            return "classifier"
+        return "none" if self.guidance_scale == 1.0 else "classifier-free"
+
+    @property
+    def price(self) -> Price:
+        """What candidates cost under this guidance."""
+        gradient_cost = 0.0 if self.guide is None else self.guide.gradient_cost
+        return Price(
+            guidance=self.guidance,
+            gradient_cost=gradient_cost,
+            micro_batch=self.numerics.micro_batch,
+        )
 
     def noise_bank(self, bank: Bank) -> NoiseBank:
         """The noise and labels of a bank for this model."""
         return NoiseBank(self.image_shape, self.num_classes, bank)
 
     def canonical(self) -> dict[str, object]:
-        """Plain JSON values of all that a score depends on; names, which may change, are not."""
+        """Plain JSON values of all that every score depends on; names, which may change, are not.
+
+        Without a guide nothing is said of it: keys stay those from before there were any. The level
+        guide is part of the keys of candidates with chains alone.
+        """
         values = asdict(self) | {"guidance_scale": float(self.guidance_scale)}
-        del values["model"], values["reference"]
+        del values["model"], values["reference"], values["level_guide"]
+        if self.guide is None:
+            del values["guide"]
+        else:
+            del values["guide"]["name"]
         return values
 
 
@@ -127,9 +184,9 @@ class Score:
     Attributes:
         fid: Frechet distance to the reference; None where the candidate failed.
         failure: Why it failed, as a sentence; None where it did not.
-        calls: Network calls the score stands for (images x nfe x guidance passes), counted alike
-            for failed candidates and for results that were at hand, so that budgets do not depend
-            on what happened to be stored.
+        calls: Network calls the score stands for (images times the cost of one, gradients of a
+            guide at their price), counted alike for failed candidates and for results that were
+            at hand, so that budgets do not depend on what happened to be stored.
     """
 
     fid: float | None
@@ -165,23 +222,21 @@ class Scorer(Protocol):
 
 def score_key(task: Task, ask: Ask) -> str:
     """The content hash of everything the score depends on: equal keys have equal scores."""
-    return content_hash(
-        {
-            "scoring_version": SCORING_VERSION,
-            "task": task.canonical(),
-            "candidate": ask.candidate.canonical(),
-            "noise": task.noise_bank(ask.bank).identity(),
-            "num_samples": ask.num_samples,
-        }
-    )
+    values: dict[str, object] = {
+        "scoring_version": SCORING_VERSION,
+        "task": task.canonical(),
+        "candidate": ask.candidate.canonical(),
+        "noise": task.noise_bank(ask.bank).identity(),
+        "num_samples": ask.num_samples,
+    }
+    if ask.candidate.chains and task.level_guide is not None:
+        values["level_guide"] = task.level_guide.sha256
+    return content_hash(values)
 
 
 def calls_of(task: Task, ask: Ask) -> int:
     """Network calls of an ask, known before anything runs."""
-    candidate = ask.candidate
-    solver = SOLVERS.get(candidate.solver)
-    nfe = solver.nfe_of_steps(candidate.steps, dict(candidate.options))
-    return ask.num_samples * nfe * guidance_passes(task.guidance_scale)
+    return calls_for(ask.num_samples, task.price.per_image(ask.candidate))
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

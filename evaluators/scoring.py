@@ -11,10 +11,11 @@ from contextlib import closing
 
 import numpy as np
 
+from evaluators.chain_tiles import AnySegment, ChainSegment, tiles_of
 from evaluators.executor import TileExecutor
 from evaluators.feature_sheet import FeatureCache, FeatureSheet
 from evaluators.frechet import Gaussian, frechet_distance
-from evaluators.packing import Segment, pack
+from evaluators.packing import Segment
 from evaluators.score import Ask, OnScore, Score, Task, calls_of
 from fewstep.errors import InvalidInput
 from fewstep.process import Process
@@ -57,7 +58,7 @@ class TileScorer:
         feasible = [ask for ask, failure in zip(asks, failures, strict=True) if failure is None]
         sheet = FeatureSheet(self._cache)
         segments = [segment for ask in feasible for segment in self._missing(ask, sheet)]
-        tiles = pack(segments, self._task.numerics.micro_batch)
+        tiles = tiles_of(segments, self._task.numerics.micro_batch)
         scores: list[Score] = []
         with closing(self._executor.run(tiles)) as results:
             arriving = zip(tiles, results, strict=True)
@@ -69,6 +70,7 @@ class TileScorer:
         return scores
 
     def _program(self, ask: Ask) -> Program:
+        """What runs; for chains, what one at the nominal start runs."""
         candidate = ask.candidate
         return trace(
             candidate.times,
@@ -79,6 +81,8 @@ class TileScorer:
 
     def _infeasible(self, ask: Ask) -> str | None:
         """Why a candidate fails without a network call; None if it may run."""
+        if ask.candidate.chains and self._task.level_guide is None:
+            return "chains: the task has no noise-level guide"
         try:
             condition = self._program(ask).condition
         except InvalidInput as error:
@@ -90,11 +94,13 @@ class TileScorer:
             )
         return None
 
-    def _missing(self, ask: Ask, sheet: FeatureSheet) -> list[Segment]:
+    def _missing(self, ask: Ask, sheet: FeatureSheet) -> list[AnySegment]:
         """The images that neither the cache nor an earlier ask provides, as one segment or none."""
         start = sheet.plan(ask)
         if start >= ask.num_samples:
             return []
+        if ask.candidate.chains:
+            return [ChainSegment(ask.candidate, ask.bank, start, ask.num_samples)]
         return [Segment(self._program(ask), ask.bank, start, ask.num_samples)]
 
     def _judge(self, ask: Ask, failure: str | None, sheet: FeatureSheet) -> Score:

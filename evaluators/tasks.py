@@ -10,10 +10,12 @@ from pathlib import Path
 
 from evaluators.features import extractor_identity
 from evaluators.references import ReferenceStatistics, load_reference
-from evaluators.score import Numerics, Task
+from evaluators.score import Guide, LevelGuide, Numerics, Task
 from fewstep.canonical import content_hash
 from fewstep.errors import ChecksFailed, InvalidInput
+from fewstep.guidance import Guidance
 from fewstep.networks.card import ModelCard
+from fewstep.networks.guidance import check_guidance, label_guide, level_guide
 from fewstep.networks.models import resolve
 from fewstep.process import VPDiscrete
 
@@ -22,9 +24,11 @@ def make_task(
     model: str,
     *,
     reference: str | None = None,
+    guidance: Guidance | None = None,
     guidance_scale: float = 1.0,
     clip_denoised: bool | None = None,
     numerics: Numerics | None = None,
+    has_chains: bool = False,
     roots: Sequence[Path] = (),
 ) -> Task:
     """The task of scoring candidates of a model.
@@ -32,22 +36,22 @@ def make_task(
     Args:
         model: Model reference, such as `zoo:digits`.
         reference: Name of a reference set of its card; None is the card's default.
-        guidance_scale: Classifier-free guidance; 1 is none.
+        guidance: Kind of guidance; None is classifier-free, or none at scale 1.
+        guidance_scale: Scale of the guidance.
         clip_denoised: Whether denoised predictions are limited to [-1, 1]; None is as the card has
             it.
         numerics: How it is computed; None is float32 on the CPU, one thread an operation.
+        has_chains: Whether candidates may be drawn from chains, which takes a noise-level guide.
         roots: Folders in which `file:` models are found.
 
     Raises:
-        InvalidInput: unknown names, guidance that the model cannot do, or a reference whose
-            extractor or image size is not the model's.
+        InvalidInput: unknown names, guidance or chains that the model cannot do, or a reference
+            whose extractor or image size is not the model's.
     """
     card = resolve(model, roots=roots)
-    if guidance_scale != 1.0 and card.null_label is None:
-        raise InvalidInput(
-            f"guidance_scale={guidance_scale}: {model} has no null label; allowed: 1",
-            field="guidance_scale",
-        )
+    if guidance is None:
+        guidance = "none" if guidance_scale == 1.0 else "classifier-free"
+    check_guidance(card, guidance, guidance_scale)
     name = card.default_reference if reference is None else reference
     statistics = load_reference(card.reference_path(name))
     task = Task(
@@ -62,9 +66,23 @@ def make_task(
         guidance_scale=guidance_scale,
         clip_denoised=card.clip_denoised if clip_denoised is None else clip_denoised,
         numerics=Numerics() if numerics is None else numerics,
+        guide=_guide(card) if guidance == "classifier" else None,
+        level_guide=_level_guide(card) if has_chains else None,
     )
     _check_reference(task, statistics)
     return task
+
+
+def _guide(card: ModelCard) -> Guide:
+    """The card's noisy-label guide."""
+    section = label_guide(card)
+    return Guide(name=section.name, sha256=section.sha256, gradient_cost=section.gradient_cost)
+
+
+def _level_guide(card: ModelCard) -> LevelGuide:
+    """The card's noise-level guide."""
+    section = level_guide(card)
+    return LevelGuide(name=section.name, sha256=section.sha256)
 
 
 def definition_sha256(card: ModelCard) -> str:
@@ -88,9 +106,16 @@ def card_of(task: Task, *, roots: Sequence[Path] = ()) -> ModelCard:
         ChecksFailed: the model now found under that name is not the one the task was made for.
     """
     card = resolve(task.model, roots=roots)
-    found = (card.weights_sha256, definition_sha256(card), extractor_identity(card.extractor))
-    wanted = (task.weights_sha256, task.definition_sha256, task.extractor)
-    for part, is_, was in zip(("weights", "definition", "extractor"), found, wanted, strict=True):
+    pairs = {
+        "weights": (card.weights_sha256, task.weights_sha256),
+        "definition": (definition_sha256(card), task.definition_sha256),
+        "extractor": (extractor_identity(card.extractor), task.extractor),
+    }
+    if task.guide is not None:
+        pairs["guide"] = (_guide(card).sha256, task.guide.sha256)
+    if task.level_guide is not None:
+        pairs["noise-level guide"] = (_level_guide(card).sha256, task.level_guide.sha256)
+    for part, (is_, was) in pairs.items():
         if is_ != was:
             raise ChecksFailed(
                 f"model={task.model!r}: {part} {is_}, but the task was made for {was}: "

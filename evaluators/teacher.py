@@ -34,7 +34,7 @@ def teacher_task(task: Task, card: ModelCard) -> Task:
     The card's limit was measured so; strong guidance moves images away from the reference without
     anything being wrong.
     """
-    return replace(task, guidance_scale=1.0, clip_denoised=card.clip_denoised)
+    return replace(task, guidance_scale=1.0, guide=None, clip_denoised=card.clip_denoised)
 
 
 def teacher_ask(card: ModelCard) -> Ask:

@@ -13,12 +13,18 @@ import torch
 from torch import Tensor
 
 from evaluators.banks import FloatArray, NoiseBank
+from evaluators.chain_runner import ChainRunner
+from evaluators.chain_tiles import AnyTile, ChainTile
 from evaluators.features import Extractor, load_extractor, to_uint8
 from evaluators.packing import Tile
 from evaluators.score import Task
 from evaluators.tasks import card_of
-from fewstep.denoisers import class_conditional
 from fewstep.denoisers.class_conditional import ConditionalNetwork
+from fewstep.guidance.classifier import NoisyClassifier
+from fewstep.mcmc.posterior import ClassifierPosterior
+from fewstep.networks.card import ModelCard
+from fewstep.networks.guided_model import GuidedModel
+from fewstep.networks.guides import load_guide, noise_level_posterior
 from fewstep.networks.models import load_network
 from fewstep.running import run_stacked
 
@@ -29,14 +35,16 @@ _CLIP = 1.0  # images are in [-1, 1]
 
 @dataclass(frozen=True, slots=True)
 class TileRunner:
-    """A loaded network and extractor. Keeps nothing between tiles, so threads may share it."""
+    """A loaded network, guide and extractor. Keeps nothing between tiles: threads may share it."""
 
     task: Task
     network: ConditionalNetwork
     extractor: Extractor
     null_label: int | None
+    classifier: NoisyClassifier | None = None
+    chains: ChainRunner | None = None
 
-    def features(self, tile: Tile) -> FloatArray:
+    def features(self, tile: AnyTile) -> FloatArray:
         """Features (rows, d) of the tile's images, float32.
 
         The features of an image that is not finite are NaN: that is how it is known further on.
@@ -49,19 +57,28 @@ class TileRunner:
             kept: FloatArray = features[: tile.rows].cpu().numpy()
             return kept
 
-    def images(self, tile: Tile) -> Tensor:
+    def images(self, tile: AnyTile) -> Tensor:
         """The images (micro_batch, C, H, W) in [-1, 1]; rows past the tile's own are padding."""
+        model = GuidedModel(
+            network=self.network,
+            guidance=self.task.guidance,
+            scale=self.task.guidance_scale,
+            null_label=self.null_label,
+            clip=_CLIP if self.task.clip_denoised else None,
+            classifier=self.classifier,
+        )
+        if not isinstance(tile, ChainTile):
+            return self._packed_images(tile, model)
+        assert self.chains is not None, "the task of a tile of chains has a noise-level guide"
+        return self.chains.images(tile, model)
+
+    def _packed_images(self, tile: Tile, model: GuidedModel) -> Tensor:
         programs = [part.segment.program for part in tile.parts]
         rows = [part.segment.rows for part in tile.parts]
         rows[-1] += self.task.numerics.micro_batch - tile.rows  # padding runs the last program
         noise = [self._draw(tile, _term(term)) for term in range(programs[0].noise_terms)]
-        denoiser = class_conditional(
-            self.network,
-            labels=self._draw(tile, _labels),
-            guidance_scale=self.task.guidance_scale,
-            null_label=self.null_label,
-            clip=_CLIP if self.task.clip_denoised else None,
-        )
+        is_split = "gradient" in programs[0].shape
+        denoiser = model.denoiser(self._draw(tile, _labels), is_split=is_split)
         return run_stacked(programs, rows, denoiser, self._draw(tile, NoiseBank.noise), noise=noise)
 
     def _draw(self, tile: Tile, draw: Draw) -> Tensor:
@@ -88,7 +105,17 @@ def load_runner(task: Task, *, roots: Sequence[Path] = ()) -> TileRunner:
         network=network if is_conditional else _without_labels(network),
         extractor=load_extractor(card.extractor, device=task.numerics.device),
         null_label=card.null_label,
+        classifier=None
+        if task.guide is None
+        else load_guide(card, task.guide.name, device=task.numerics.device),
+        chains=None if task.level_guide is None else _chain_runner(task, card),
     )
+
+
+def _chain_runner(task: Task, card: ModelCard) -> ChainRunner:
+    network, rhos = noise_level_posterior(card, device=task.numerics.device)
+    posterior = ClassifierPosterior(network, tuple(rhos.tolist()))
+    return ChainRunner(task, card.make_process(), posterior)
 
 
 def _without_labels(network: Callable[[Tensor, Tensor], Tensor]) -> ConditionalNetwork:

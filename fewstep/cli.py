@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import typer
 
-from fewstep.commands import schedules, schema, searches, submit, watch
+from fewstep.commands import grids, sample, schedules, schema, searches, solvers, submit, watch
 from fewstep.errors import FewstepError
 
 EXIT_CODES = (
@@ -33,10 +33,12 @@ app.command("watch")(watch.watch)
 app.command("list")(searches.list_searches)
 app.command("show")(searches.show)
 app.command("download")(schedules.download)
-app.command("sample")(schedules.sample)
+app.command("sample")(sample.sample)
 app.command("cancel")(searches.cancel)
 app.command("models")(searches.models)
 app.command("schema")(schema.schema)
+app.command("solvers")(solvers.solvers)
+app.command("grids")(grids.grids)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,9 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from fewstep.canonical import content_hash
 from fewstep.errors import InvalidInput
-from fewstep.guidance import guidance_passes
+from fewstep.guidance import Cost, Guidance
 from fewstep.plain_json import check_plain
-from fewstep.solvers import SOLVERS, Solver, canonical_name
+from fewstep.price import chain_cost, image_cost
+from fewstep.request_chains import ChainsRequest, check_chains, count_chain_steps
+from fewstep.request_options import check_searched, count_steps, solver_of
+from fewstep.solvers import canonical_name
 
 MAX_NFE = 1000
 MAX_BUDGET = 10_000_000
@@ -24,14 +27,26 @@ Strategy = Literal["evolution", "paper", "random"]
 _Indices = Annotated[
     tuple[Annotated[int, Field(strict=True)], ...], Field(max_length=MAX_NFE, strict=False)
 ]
+_Option = bool | int | float | str
+_Options = dict[str, _Option | Annotated[list[_Option], Field(max_length=MAX_NFE)]]
+
+# Fields that requests did not have at first. At these values they mean what was meant without them,
+# so they are no part of the identity.
+_LATER_FIELDS: dict[str, object] = {"solver_options": {}, "search_options": []}
 
 
 class SearchRequest(BaseModel):
     """What to search, and how much it may cost.
 
-    Exactly one of `nfe` and `steps` is given; the other follows from the solver. Both count
-    denoiser calls of one sample; guidance with two passes doubles the network calls, which is
-    what `budget` counts.
+    Exactly one of `nfe` and `steps` is given; the other follows from the solver and its options.
+    `nfe` counts denoiser calls of one sample, `budget` network passes: classifier-free guidance
+    takes two for a call, classifier guidance one and a gradient, which the model's card prices.
+
+    `solver_options` are fixed for every candidate and baseline; those in `search_options` are
+    chosen by the search, for each step where they have a value for each step.
+
+    With `dlg` images are drawn from chains: `nfe` is then chain steps and denoising of one image,
+    `steps` those of denoising (the most, where the number of chain steps is searched).
     """
 
     model_config = ConfigDict(
@@ -40,19 +55,38 @@ class SearchRequest(BaseModel):
         strict=True,
         allow_inf_nan=False,
         json_schema_extra={
-            "examples": [{"model": "zoo:digits", "solver": "dpm-solver++-2m", "nfe": 4}]
+            "examples": [
+                {"model": "zoo:digits", "solver": "dpm-solver++-2m", "nfe": 4},
+                {
+                    "model": "zoo:digits",
+                    "solver": "ltsp4",
+                    "nfe": 8,
+                    "guidance": "classifier",
+                    "guidance_scale": 2.0,
+                    "solver_options": {"weights": "variable"},
+                    "search_options": ["order"],
+                },
+                {"model": "zoo:digits", "nfe": 10, "dlg": {"num_skip": 3, "chains": 64}},
+            ]
         },
     )
 
     model: Annotated[str, Field(min_length=1, max_length=200)]
     reference: Annotated[str | None, Field(max_length=200)] = None
     solver: Annotated[str, Field(max_length=100)] = "dpm-solver++-2m"
+    solver_options: Annotated[_Options, Field(max_length=32)] = {}
+    search_options: Annotated[
+        tuple[Annotated[str, Field(max_length=100, strict=True)], ...],
+        Field(max_length=32, strict=False),
+    ] = ()
     nfe: Annotated[int, Field(ge=1, le=MAX_NFE)] = 1
     steps: Annotated[int, Field(ge=1, le=MAX_NFE)] = 1
     strategy: Strategy = "evolution"
     paper_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.02
     budget: Annotated[int, Field(ge=1, le=MAX_BUDGET)] = 200_000
+    guidance: Guidance = "none"
     guidance_scale: Annotated[float, Field(ge=0.0, le=50.0)] = 1.0
+    dlg: ChainsRequest | None = None
     clip_denoised: bool | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     # Strictness is for the numbers: JSON has lists, not tuples.
@@ -80,28 +114,24 @@ class SearchRequest(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_nfe_and_steps(cls, document: Any) -> Any:
-        """Derive the count that was not given from the other one."""
+    def _fill_in(cls, document: Any) -> Any:
+        """Derive the count that was not given from the other one, and guidance from its scale."""
         if not isinstance(document, dict):
             return document
+        if document.get("guidance") is None:
+            is_plain = document.get("guidance_scale", 1.0) == 1.0
+            document = document | {"guidance": "none" if is_plain else "classifier-free"}
         given = [name for name in ("nfe", "steps") if document.get(name) is not None]
         if not given:
             raise InvalidInput("nfe: missing; give nfe (1 to 1000) or steps", field="nfe")
-        solver = _solver(document.get("solver", "dpm-solver++-2m"))
+        solver = solver_of(document.get("solver", "dpm-solver++-2m"))
         counts = {name: document[name] for name in given}
         if any(type(count) is not int or not 1 <= count <= MAX_NFE for count in counts.values()):
             return document | {"nfe": counts.get("nfe", 1), "steps": counts.get("steps", 1)}
-        if "nfe" in counts:
-            steps = solver.steps_of_nfe(counts["nfe"])
-            if counts.get("steps", steps) != steps:
-                raise InvalidInput(
-                    f"steps={counts['steps']}: {solver.name} takes {steps} steps for "
-                    f"nfe={counts['nfe']}; give one of the two",
-                    field="steps",
-                )
-            return document | {"steps": steps}
-        solver.check_steps(counts["steps"])
-        return document | {"nfe": solver.nfe_of_steps(counts["steps"])}
+        options, dlg = document.get("solver_options"), document.get("dlg")
+        if isinstance(dlg, dict):
+            return document | count_chain_steps(solver, counts, options, dlg)
+        return document | count_steps(solver, counts, options)
 
     @model_validator(mode="after")
     def _check_lists(self) -> Self:
@@ -116,30 +146,86 @@ class SearchRequest(BaseModel):
             _check_indices(indices, f"initial_times[{i}]", self.steps)
         return self
 
+    @model_validator(mode="after")
+    def _check_solver(self) -> Self:
+        """Searched options must be the solver's, and guidance what it can work under."""
+        solver = solver_of(self.solver)
+        check_searched(solver, self.search_options, self.solver_options)
+        if self.search_options and self.strategy == "paper":
+            raise InvalidInput(
+                "search_options: the published algorithm searches times alone; allowed: none, or "
+                "strategy 'evolution' or 'random'",
+                field="search_options",
+            )
+        if solver.is_split and self.guidance == "none":
+            raise InvalidInput(
+                f"guidance='none': {solver.name} takes guidance in steps of its own; allowed: "
+                "classifier, or classifier-free with a guidance_scale other than 1",
+                field="guidance",
+            )
+        _check_scale(self.guidance, self.guidance_scale)
+        if self.dlg is not None:
+            check_chains(
+                guidance=self.guidance,
+                strategy=self.strategy,
+                options=self.solver_options,
+            )
+        return self
+
     @property
     def canonical_solver(self) -> str:
         """The solver's one name."""
         return canonical_name(self.solver)
 
     @property
+    def cost(self) -> Cost:
+        """Network passes and gradients of one image, searched options at their defaults.
+
+        Those that chains take before their first images are not counted.
+        """
+        denoising = image_cost(
+            self.solver, self.steps, guidance=self.guidance, options=self.solver_options
+        )
+        if self.dlg is None:
+            return denoising
+        solver = solver_of(self.solver)
+        skip = self.nfe - solver.nfe_of_steps(self.steps, self.solver_options)
+        return denoising + chain_cost(skip, self.guidance)
+
+    @property
     def calls_per_image(self) -> int:
-        """Network calls of one image: solver calls times guidance passes."""
-        return self.nfe * guidance_passes(self.guidance_scale)
+        """Network passes of one image, gradients of a guide not counted."""
+        return self.cost.passes
 
     @property
     def identity(self) -> str:
         """SHA-256 of the canonical request."""
-        return content_hash(self.resolved())
+        later = dict(_LATER_FIELDS)
+        if self.guidance != "classifier":
+            later["guidance"] = self.guidance  # follows from the scale
+        fields = self.resolved()
+        kept = {k: v for k, v in fields.items() if k not in later or v != later[k]}
+        return content_hash(kept)
 
     def resolved(self) -> dict[str, object]:
-        """Every field as plain JSON values, defaults and both counts included."""
-        return self.model_dump(mode="json")
+        """Every field as plain JSON values, defaults and both counts included; no null `dlg`."""
+        return self.model_dump(mode="json", exclude=None if self.dlg is not None else {"dlg"})
 
 
-def _solver(name: object) -> Solver:
-    if not isinstance(name, str):
-        raise InvalidInput(f"solver={name!r}: must be a name", field="solver")
-    return SOLVERS.get(canonical_name(name), field="solver")
+def _check_scale(guidance: Guidance, scale: float) -> None:
+    """One way to say it: no guidance is `none` with scale 1, which classifier-free has at 1."""
+    if guidance == "none" and scale != 1.0:
+        raise InvalidInput(
+            f"guidance_scale={scale:g}: there is nothing to scale under guidance 'none'; "
+            "allowed: 1",
+            field="guidance_scale",
+        )
+    if guidance == "classifier-free" and scale == 1.0:
+        raise InvalidInput(
+            "guidance='classifier-free': at guidance_scale 1 it is the plain conditional model; "
+            "allowed: none, or another guidance_scale",
+            field="guidance",
+        )
 
 
 def _check_indices(indices: tuple[int, ...], label: str, steps: int) -> None:
@@ -167,7 +253,8 @@ def _named(error: ValidationError) -> InvalidInput:
     ).lstrip(".")
     allowed = ""
     if first["type"] == "extra_forbidden":
-        allowed = f"; allowed: {', '.join(sorted(SearchRequest.model_fields))}"
+        kind = ChainsRequest if field.startswith("dlg.") else SearchRequest
+        allowed = f"; allowed: {', '.join(sorted(kind.model_fields))}"
     if first["type"] == "missing":
         return InvalidInput(f"{field}: missing; it is required", field=field)
     shown = repr(first["input"])

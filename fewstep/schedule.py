@@ -3,38 +3,60 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fewstep.canonical import content_hash
 from fewstep.errors import InvalidInput
+from fewstep.guidance import Cost, Guidance, cost_of
+from fewstep.mcmc.plan import ChainPlan
 from fewstep.plain_json import check_plain
-from fewstep.process import Process, VPDiscrete, process_from_description
+from fewstep.process import Process, process_from_description
 from fewstep.program import Program, trace
-from fewstep.solvers import SOLVERS, canonical_name
+from fewstep.schedule_agreement import PointsSection, check_points, check_program, points_of
+from fewstep.schedule_chains import (
+    ChainsSection,
+    LevelGuideSection,
+    chains_section,
+    check_section,
+)
+from fewstep.solvers import SOLVERS, Kind, canonical_name
 from fewstep.solvers.options import OptionValue, options_to_dict, resolve_options
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fewstep.denoisers import Denoiser
+    from fewstep.mcmc.draws import Draws
+    from fewstep.mcmc.posterior import NoiseLevelPosterior
+    from fewstep.mcmc.sampling import DLGResult
 
 FORMAT = "fewstep-schedule"
-VERSION = "1.1.0"
-# How far stored levels and coefficients may be from those recomputed here.
-LEVEL_TOLERANCE = 1e-6
-COEFFICIENT_TOLERANCE = 1e-9
+VERSION = "1.2.0"
+
+# Fields that follow from others and that older documents lack: no part of the identity.
+_DERIVED_FIELDS = (("solver", "gradient_calls"), ("solver", "cost"))
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-_Times = Annotated[tuple[float, ...], Field(min_length=2, max_length=1001)]
+
+
+class GuideSection(BaseModel):
+    """The small network beside the model whose gradient guides; `gradient_cost` in passes."""
+
+    model_config = _CONFIG
+    name: str
+    sha256: str
+    gradient_cost: Annotated[float, Field(ge=0.0)]
 
 
 class ModelSection(BaseModel):
-    """The model a schedule was searched for; times mean nothing without it."""
+    """The model a schedule was searched for; times mean nothing without it.
+
+    `guide` is there under classifier guidance alone.
+    """
 
     model_config = _CONFIG
     name: str
@@ -43,16 +65,37 @@ class ModelSection(BaseModel):
     image_shape: tuple[int, int, int]
     process: dict[str, Any]
     num_classes: int | None = None
-    guidance: Literal["none", "classifier-free"] = "none"
+    guidance: Guidance = "none"
     guidance_scale: float = 1.0
+    guide: GuideSection | None = None
     clip_denoised: bool = False
+
+    @model_validator(mode="after")
+    def _has_its_guide(self) -> Self:
+        """Classifier guidance names its guide, other guidance has none."""
+        if (self.guidance == "classifier") != (self.guide is not None):
+            raise InvalidInput(
+                f"model.guide={self.guide!r}: under guidance {self.guidance!r}; allowed: a guide "
+                "under 'classifier', null under any other",
+                field="model.guide",
+            )
+        return self
+
+    def cost_of(self, program: Program) -> Cost:
+        """Network passes and gradients of one image."""
+        return cost_of(cast("dict[Kind, int]", program.calls), self.guidance)
+
+    def in_passes(self, cost: Cost) -> float:
+        """A cost as network passes."""
+        return cost.in_passes(0.0 if self.guide is None else self.guide.gradient_cost)
 
 
 class SolverSection(BaseModel):
     """The solver, its options, and its calls.
 
-    `nfe` counts denoiser calls, `network_calls` guidance passes. `options` lists every option of
-    the solver with the value used; per-step ones as lists.
+    `nfe` counts denoiser calls, `network_calls` passes of the network, `gradient_calls` gradients
+    of the guide, and `cost` both in passes (null in documents before 1.2). `options` lists every
+    option of the solver with the value used; per-step ones as lists.
     """
 
     model_config = _CONFIG
@@ -61,25 +104,11 @@ class SolverSection(BaseModel):
     steps: int
     nfe: int
     network_calls: int
+    gradient_calls: int = 0
+    cost: float | None = None
     lower_order_final: bool
     options: dict[str, Any] = Field(default_factory=dict)
     initial_noise: Literal["unit-normal"] = "unit-normal"
-
-
-class PointsSection(BaseModel):
-    """Parallel arrays over the K + 1 points, noise first; the last one is the terminal.
-
-    `t` process time, `s` noise-to-signal ratio, `lam` = -ln s (null at the clean level), `k` the
-    training index (null where there is none), `network_time` what the network is fed (null at the
-    terminal, which is not evaluated).
-    """
-
-    model_config = _CONFIG
-    t: _Times
-    s: _Times
-    lam: tuple[float | None, ...]
-    k: tuple[int | None, ...]
-    network_time: tuple[float | None, ...]
 
 
 class Schedule(BaseModel):
@@ -99,6 +128,7 @@ class Schedule(BaseModel):
     terminal: Literal["zero", "value"]
     architecture: None = None
     program: dict[str, Any]
+    chains: ChainsSection | None = None
     fitness: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
 
@@ -120,7 +150,7 @@ class Schedule(BaseModel):
         """
         process = process_from_description(model.process)
         program = trace(times, process=process, solver=solver, options=options)
-        passes = 1 if model.guidance == "none" else 2
+        cost = model.cost_of(program)
         is_clean = process.at(times[-1]).is_clean
         entry = SOLVERS.get(canonical_name(solver))
         resolved = resolve_options(entry.options, options, steps=len(times) - 1)
@@ -131,16 +161,32 @@ class Schedule(BaseModel):
                 order=entry.order,
                 steps=len(times) - 1,
                 nfe=program.nfe,
-                network_calls=program.nfe * passes,
+                network_calls=cost.passes,
+                gradient_calls=cost.gradients,
+                cost=model.in_passes(cost),
                 lower_order_final=is_clean and not entry.handles_clean,
                 options=_plain(options_to_dict(resolved)),
             ),
-            points=_points(times, process),
+            points=points_of(times, process),
             terminal="zero" if is_clean else "value",
             program=program.to_dict(),
             fitness=fitness or {},
             provenance=provenance or {},
         )
+
+    def with_chains(self, plan: ChainPlan, *, guide: LevelGuideSection, images: int) -> Schedule:
+        """The document of images that are drawn from chains, its points those of a nominal chain.
+
+        Args:
+            plan: The chains.
+            guide: The classifier of noise levels beside the model.
+            images: What all chains give together before they are started anew.
+
+        Raises:
+            InvalidInput: the images cannot be shared out over the chains.
+        """
+        section = self._chains_section(plan, guide, images)
+        return self.model_copy(update={"chains": section})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Schedule:
@@ -182,9 +228,27 @@ class Schedule(BaseModel):
     @property
     def identity(self) -> str:
         """SHA-256 of what is run: model, solver, points and program, not how it was found."""
-        parts = ("model", "solver", "points", "terminal", "architecture", "program")
+        parts: tuple[str, ...] = (
+            "model",
+            "solver",
+            "points",
+            "terminal",
+            "architecture",
+            "program",
+        )
         document = self.to_dict()
+        for part, name in _DERIVED_FIELDS:
+            del document[part][name]
+        if self.model.guide is None:
+            del document["model"]["guide"]
+        if self.chains is not None:
+            parts += ("chains",)
         return content_hash({part: document[part] for part in parts})
+
+    @property
+    def nfe(self) -> int:
+        """Denoiser calls of one image, chain steps included."""
+        return self.solver.nfe if self.chains is None else self.chains.nfe
 
     @property
     def times(self) -> tuple[float, ...]:
@@ -192,7 +256,7 @@ class Schedule(BaseModel):
         return self.points.t
 
     @property
-    def process(self) -> VPDiscrete:
+    def process(self) -> Process:
         """The model's noise process."""
         return process_from_description(self.model.process)
 
@@ -204,10 +268,34 @@ class Schedule(BaseModel):
         """Run the program on start states of shape (B, C, H, W): unit normal noise.
 
         The denoiser must be made with the document's clipping and guidance.
+
+        Raises:
+            InvalidInput: the images are drawn from chains, see `sample_chains`.
         """
         from fewstep.running import run  # torch stays out of readers that only inspect documents
 
+        if self.chains is not None:
+            raise InvalidInput(
+                "chains: images of this schedule are drawn from chains, not from noise; allowed: "
+                "Schedule.sample_chains, or fewstep.mcmc.sampling.sample_with_dlg",
+                field="chains",
+            )
+
         return run(self.trace(), denoiser, x)
+
+    def sample_chains(
+        self,
+        denoiser: Denoiser,
+        posterior: NoiseLevelPosterior,
+        x: Tensor,
+        *,
+        count: int,
+        draws: Draws,
+    ) -> DLGResult:
+        """Draw `count` images from chains; see `fewstep.mcmc.scheduled.sample_chains`."""
+        from fewstep.mcmc.scheduled import sample_chains
+
+        return sample_chains(self, denoiser, posterior, x, count=count, draws=draws)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -224,15 +312,51 @@ class Schedule(BaseModel):
             solver=self.solver.name,
             options=self.solver.options,
         )
-        _check_points(self.points, _points(self.points.t, process))
-        _check_program(self.trace(), traced)
+        check_points(self.points, points_of(self.points.t, process))
+        check_program(self.trace(), traced)
         if (self.solver.nfe, self.solver.steps) != (traced.nfe, len(self.points.t) - 1):
             raise InvalidInput(
                 f"solver.nfe={self.solver.nfe}: the points take {traced.nfe} calls in "
                 f"{len(self.points.t) - 1} steps",
                 field="solver.nfe",
             )
+        _check_cost(self.model, self.solver, traced)
+        if self.chains is not None:
+            stored, images = self.chains, self.chains.chains * self.chains.windows
+            check_section(stored, self._chains_section(stored.plan, stored.guide, images))
         return self
+
+    def _chains_section(
+        self, plan: ChainPlan, guide: LevelGuideSection, images: int
+    ) -> ChainsSection:
+        """What the document must say of these chains."""
+        return chains_section(
+            plan,
+            self.points.t,
+            process=self.process,
+            guidance=self.model.guidance,
+            guide=guide,
+            images=images,
+            nfe=self.solver.nfe,
+            cost=self.model.in_passes(self.model.cost_of(self.trace())),
+        )
+
+
+def _check_cost(model: ModelSection, solver: SolverSection, program: Program) -> None:
+    """Hold the stored counts against the guidance and the program."""
+    cost = model.cost_of(program)
+    pairs = {
+        "network_calls": (solver.network_calls, cost.passes),
+        "gradient_calls": (solver.gradient_calls, cost.gradients),
+        "cost": (solver.cost, None if solver.cost is None else model.in_passes(cost)),
+    }
+    for name, (stored, computed) in pairs.items():
+        if stored != computed:
+            raise InvalidInput(
+                f"solver.{name}={stored!r}: the program takes {computed!r} under guidance "
+                f"{model.guidance!r}",
+                field=f"solver.{name}",
+            )
 
 
 def _plain(options: Mapping[str, OptionValue]) -> dict[str, Any]:
@@ -243,75 +367,3 @@ def _plain(options: Mapping[str, OptionValue]) -> dict[str, Any]:
 def json_schema() -> dict[str, Any]:
     """The published JSON Schema of the document."""
     return Schedule.model_json_schema(mode="serialization")
-
-
-def _points(times: Sequence[float], process: Process) -> PointsSection:
-    levels = [process.at(t) for t in times]
-    return PointsSection(
-        t=tuple(level.t for level in levels),
-        s=tuple(level.rho for level in levels),
-        lam=tuple(None if level.is_clean else level.lam for level in levels),
-        k=tuple(_index(level.t, process) for level in levels),
-        network_time=(*(process.network_time(level.t) for level in levels[:-1]), None),
-    )
-
-
-def _index(t: float, process: Process) -> int | None:
-    if not isinstance(process, VPDiscrete):
-        return None
-    try:
-        return process.index_of(t)
-    except InvalidInput:
-        return None
-
-
-def _check_points(stored: PointsSection, computed: PointsSection) -> None:
-    for name in PointsSection.model_fields:
-        mine, theirs = getattr(computed, name), getattr(stored, name)
-        if len(mine) != len(theirs):
-            raise InvalidInput(
-                f"points.{name}: {len(theirs)} values; allowed: {len(mine)}", field=f"points.{name}"
-            )
-        for i, (expected, value) in enumerate(zip(mine, theirs, strict=True)):
-            if not _close(expected, value, LEVEL_TOLERANCE):
-                raise InvalidInput(
-                    f"points.{name}[{i}]={value!r}: the process has {expected!r} there",
-                    field=f"points.{name}[{i}]",
-                )
-
-
-def _check_program(stored: Program, traced: Program) -> None:
-    if stored.shape != traced.shape or stored.noise_terms != traced.noise_terms:
-        raise InvalidInput("program: not what the solver does on these points", field="program")
-    pairs = [
-        *((a.input, b.input) for a, b in zip(stored.nodes, traced.nodes, strict=True)),
-        (stored.output, traced.output),
-    ]
-    scale = max(1.0, traced.condition)
-    for i, (mine, theirs) in enumerate(pairs):
-        for source in {*mine, *theirs}:
-            difference = abs(mine.get(source, 0.0) - theirs.get(source, 0.0))
-            if difference > COEFFICIENT_TOLERANCE * scale:
-                raise InvalidInput(
-                    f"program: coefficient of {source} in combination {i} is "
-                    f"{mine.get(source, 0.0)!r}, the solver gives {theirs.get(source, 0.0)!r}",
-                    field="program",
-                )
-    for i, (node, other) in enumerate(zip(stored.nodes, traced.nodes, strict=True)):
-        if not all(
-            _close(a, b, LEVEL_TOLERANCE)
-            for a, b in [
-                (other.level.t, node.level.t),
-                (other.level.alpha, node.level.alpha),
-                (other.level.sigma, node.level.sigma),
-            ]
-        ):
-            raise InvalidInput(
-                f"program.nodes[{i}]: level {node.level} is not on the points", field="program"
-            )
-
-
-def _close(expected: float | None, value: float | None, tolerance: float) -> bool:
-    if expected is None or value is None:
-        return expected is value
-    return math.isclose(expected, value, rel_tol=tolerance, abs_tol=1e-12)

@@ -47,6 +47,16 @@ class ReportRow(Wire):
     solver: str
     times: list[float]
     indices: list[int]
+    options: dict[str, JsonValue] = Field(
+        default={}, description="options of the solver that are not at their defaults"
+    )
+    chains: dict[str, JsonValue] | None = Field(
+        default=None, description="how images are drawn from chains; null where they are not"
+    )
+    nfe: int | None = Field(default=None, description="denoiser calls of one image")
+    network_calls: int | None = Field(default=None, description="network passes of one image")
+    gradient_calls: int | None = Field(default=None, description="gradients of the guide")
+    cost: float | None = Field(default=None, description="of one image, in network passes")
     fids: list[float | None]
     failure: str | None = None
     fid: float | None = None
@@ -145,6 +155,7 @@ class Model(Wire):
     prediction: str
     image_shape: tuple[int, int, int] = Field(description="channels, height, width")
     num_classes: int | None = None
+    guidance: list[str] = Field(default=["none"], description="kinds that searches may use")
     clip_denoised: bool
     default_reference: str
     references: list[str]

@@ -11,6 +11,7 @@ from evaluators.scorers import EXECUTORS, open_scorer
 from evaluators.tasks import make_task
 from fewstep.canonical import canonical_json
 from fewstep.errors import FewstepError, InvalidInput
+from fewstep.named_values import parse_fields, parse_option
 from fewstep.networks.models import resolve
 from fewstep.request import SearchRequest
 from fewstep.schedule import Schedule
@@ -50,8 +51,10 @@ def _search(options: argparse.Namespace) -> SearchResult:
     task = make_task(
         request.model,
         reference=request.reference,
+        guidance=request.guidance,
         guidance_scale=request.guidance_scale,
         clip_denoised=request.clip_denoised,
+        has_chains=request.dlg is not None,
         roots=roots,
     )
     with open_scorer(options.executor, task, roots=roots, slots=options.slots) as scorer:
@@ -73,9 +76,13 @@ def _write(options: argparse.Namespace, result: SearchResult) -> None:
 
 def _document(options: argparse.Namespace) -> dict[str, object]:
     """The request document: what was given on the command line, defaults are the request's."""
-    fields = SearchRequest.model_fields.keys() - {"initial_times"}
+    fields = SearchRequest.model_fields.keys() - {"initial_times", "solver_options", "dlg"}
     given = {name: getattr(options, name) for name in sorted(fields)}
     document = {name: value for name, value in given.items() if value is not None}
+    if options.solver_options:
+        document["solver_options"] = dict(parse_option(text) for text in options.solver_options)
+    if options.dlg is not None:
+        document["dlg"] = parse_fields(options.dlg, "dlg")
     if options.initial_times:
         document["initial_times"] = [_indices(text) for text in options.initial_times]
     return document
@@ -114,7 +121,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--paper-fraction", type=float, help="share of the published image counts")
     parser.add_argument("--budget", type=int, help="network calls (default: 200000)")
     parser.add_argument(
-        "--guidance-scale", type=float, help="classifier-free guidance (default: 1)"
+        "--option",
+        dest="solver_options",
+        action="append",
+        metavar="NAME=VALUE",
+        help="a fixed option of the solver, VALUE as JSON; repeatable",
+    )
+    parser.add_argument(
+        "--search-option",
+        dest="search_options",
+        action="append",
+        metavar="NAME",
+        help="an option that the search chooses; repeatable",
+    )
+    parser.add_argument("--guidance", help="none, classifier-free or classifier")
+    parser.add_argument("--guidance-scale", type=float, help="scale of the guidance (default: 1)")
+    parser.add_argument(
+        "--dlg",
+        metavar="KEY=VALUE,...",
+        help="draw images from chains; eta and num_skip are searched unless given, as chains=64",
     )
     parser.add_argument(
         "--clip-denoised",

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evaluators.score import Scorer
+from fewstep.networks.guidance import label_guide, level_guide
 from fewstep.request import SearchRequest
 from fewstep.schedule import Schedule
 from search.conductor import Conductor
 from search.journal import Journal
-from search.ledger import Ledger
 from search.plan import Plan, make_plan
 from search.report import SEARCHED, ReportRow, baselines, report
 from search.selection import select
@@ -50,8 +50,12 @@ def run_search(
         ScoringFailed: the machinery failed, or every candidate did.
         Cancelled, LeaseLost: from the journal.
     """
-    plan = make_plan(request, card.make_process())
-    ledger = Ledger(plan.calls_per_image)
+    gradient_cost = scorer.task.price.gradient_cost
+    micro_batch = scorer.task.numerics.micro_batch
+    plan = make_plan(
+        request, card.make_process(), gradient_cost=gradient_cost, micro_batch=micro_batch
+    )
+    ledger = plan.ledger()
     conductor = Conductor(scorer, journal, ledger)
     outcome = conductor.conduct("search", STRATEGIES.get(request.strategy)(plan))
     winner = conductor.conduct("selection", select(plan, outcome.finalists))
@@ -71,10 +75,12 @@ def _document(
     request: SearchRequest, scorer: Scorer, card: ModelCard, row: ReportRow, calls: int
 ) -> dict[str, object]:
     """The searched schedule with where it comes from; no clock, so equal searches are equal."""
-    return Schedule.build(
+    schedule = Schedule.build(
         row.candidate.times,
         model=card.document_section(
-            guidance_scale=request.guidance_scale, clip_denoised=scorer.task.clip_denoised
+            guidance_scale=request.guidance_scale,
+            guide=label_guide(card) if request.guidance == "classifier" else None,
+            clip_denoised=scorer.task.clip_denoised,
         ),
         solver=row.candidate.solver,
         options=dict(row.candidate.options),
@@ -85,7 +91,12 @@ def _document(
             "network_calls": calls,
             "request": request.resolved(),
         },
-    ).to_dict()
+    )
+    plan = row.candidate.chain_plan
+    if plan is not None:
+        images = scorer.task.numerics.micro_batch
+        schedule = schedule.with_chains(plan, guide=level_guide(card), images=images)
+    return schedule.to_dict()
 
 
 def _fitness(request: SearchRequest, scorer: Scorer, row: ReportRow) -> dict[str, object]:
@@ -112,9 +123,15 @@ def _report(
     calls: int,
 ) -> dict[str, object]:
     """The table, and the way there."""
+    dlg = {} if request.dlg is None else {"dlg": request.dlg.model_dump(mode="json")}
     return {
         "model": request.model,
         "solver": plan.space.solver,
+        "solver_options": request.solver_options,
+        "search_options": list(request.search_options),
+        "guidance": request.guidance,
+        "guidance_scale": request.guidance_scale,
+        **dlg,
         "nfe": request.nfe,
         "steps": request.steps,
         "strategy": request.strategy,
@@ -123,7 +140,7 @@ def _report(
         "budget": request.budget,
         "num_samples": request.report_images,
         "sets": request.report_sets,
-        "rows": [row.to_dict(plan.space) for row in rows],
+        "rows": [row.to_dict(plan.space, plan.price) for row in rows],
         "history": [
             {"calls": best.calls, "fid": best.fid, "num_samples": best.num_samples}
             for best in history

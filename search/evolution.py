@@ -1,12 +1,14 @@
 """Stage 1: times by evolution, from many starts, over a ladder of image counts.
 
 1. Screening, with few images: the user's grids, every named grid, gamma curves from several start
-   levels, the best grids restarted from lower levels.
+   levels, the best grids restarted from lower levels; where options are searched, the best of these
+   with each value of each option.
 2. Generations: pymoo's GA breeds many children, a surrogate picks the few that are scored.
    Survivors are spread over start levels, because few images often rank the wrong basin first.
 3. Promotion of the best, spread over start levels, to more images; then generations there, with a
    surrogate that corrects the one below. And so on up the ladder.
-4. Polish: coordinate steps from the best, halved when none of them helps.
+4. Polish: coordinate steps from the best, halved when none of them helps; choices of options go
+   to the values beside.
 
 All candidates share their noise (common random numbers), which makes small differences sharp.
 """
@@ -21,13 +23,14 @@ import numpy as np
 from evaluators.banks import Bank
 from search.book import Book
 from search.ladder import Rung, rungs
-from search.ledger import Ledger
 from search.picking import pick
 from search.plan import Plan
 from search.pymoo_ga import PER_NICHE, ScheduleGA, spread
 from search.strategy import Asking, Strategy, generator_for
+from space.candidate import Candidate
+from space.choices import neighbours
 from space.operators import moved
-from space.seeds import curve_seeds, distinct, grid_seeds, named_user_seeds, restarts
+from space.seeds import distinct, named_user_seeds, option_seeds, restarts, starts
 from space.timesteps import Genome
 
 SCREENING_SHARE = 0.4
@@ -36,6 +39,9 @@ SCREENING_SHARE = 0.4
 SEED_SHARE = 0.75
 """Of the lowest rung, at most this much for seeds."""
 
+SEED_SHARE_BESIDE_OPTIONS = 0.5
+"""The same where options are searched too: their values are tried on the best seeds."""
+
 PROMOTED_SHARE = 0.4
 """Of a higher rung's places, for candidates promoted from below; the others are for children."""
 
@@ -43,6 +49,12 @@ POLISH_SHARE = 0.12
 """Of the search budget, taken from the highest rung's part, for the polish at the end."""
 
 RESTARTED_GRIDS = 2
+VARIED = 3
+"""Best seeds of which options are varied."""
+
+OPTION_SHARE = 0.5
+"""Of what seeds leave of the lowest rung, at most this much for these."""
+
 POPULATION = 8
 POOL = 16
 """Children bred for each one that is scored."""
@@ -86,11 +98,13 @@ class _Run:
     rng: np.random.Generator = field(init=False)
     book: Book = field(init=False)
     ladder: list[Rung] = field(init=False)
+    scored: dict[str, Genome] = field(default_factory=dict)  # by hash of what is done
+    genomes: dict[Candidate, Genome] = field(default_factory=dict)  # chains' have no inverse
 
     def __post_init__(self) -> None:
         plan = self.plan
         self.rng = generator_for(plan.seed, "evolution")
-        self.book = Book(Ledger(plan.calls_per_image, plan.search_budget), Bank("search"))
+        self.book = Book(plan.ledger(plan.search_budget), Bank("search"))
         self.ladder = rungs(
             plan.fidelities,
             calls=plan.search_budget,
@@ -101,14 +115,24 @@ class _Run:
 
     def screen(self) -> Asking[None]:
         """Score the seeds, as many as the lowest rung's seed share holds."""
-        space, places = self.plan.space, max(1, round(SEED_SHARE * self.ladder[0].count))
-        grids = grid_seeds(space)
-        seeds = distinct([named_user_seeds(self.plan.user_seeds), grids, curve_seeds(space)])
+        space = self.plan.space
+        share = SEED_SHARE_BESIDE_OPTIONS if space.genes else SEED_SHARE
+        places = max(1, round(share * self.ladder[0].count))
+        grids, others = starts(space)
+        seeds = distinct([named_user_seeds(self.plan.user_seeds), grids, others])
         scored = yield from self.score(list(seeds.values())[:places], 0)
         names = [name for name, genome in seeds.items() if name in grids and genome in scored]
         best = sorted(names, key=lambda name: (scored[seeds[name]], seeds[name]))[:RESTARTED_GRIDS]
         lower = list(restarts({name: seeds[name] for name in best}, space).values())
         yield from self.score(lower[: max(0, places - len(seeds))], 0)
+        yield from self.try_options()
+
+    def try_options(self) -> Asking[None]:
+        """Score the best so far with each value of each searched option."""
+        count = max(0, int(OPTION_SHARE * self.room(0)))
+        best = {str(i): genome for i, genome in zip(range(VARIED), self.known(0), strict=False)}
+        varied = option_seeds(best, self.plan.space)
+        yield from self.score(list(varied.values())[:count], 0)
 
     def promote(self, level: int) -> Asking[None]:
         """Score the best of the rung below, spread over start levels, with more images.
@@ -135,7 +159,7 @@ class _Run:
         )
         while (count := min(BATCHES[step], self.room(level))) > 0:
             known = [self.known(below) for below in range(level + 1)]
-            pool = ga.ask(BATCHES[step] * POOL)
+            pool = self.different(ga.ask(BATCHES[step] * POOL), dict(self.scored))
             children = pick(pool, known, space, count=count, apart=APART * ga.scale)
             if not children:
                 return
@@ -147,28 +171,53 @@ class _Run:
         level, (step, least) = len(self.ladder) - 1, POLISH_STEPS
         while self.known(level) and step >= least:
             before = next(iter(self.known(level)))
-            for i in self.rng.permutation(self.plan.space.steps).tolist():
-                if self.left() < self.ladder[level].num_samples * self.plan.calls_per_image:
+            genes = self.plan.space.steps + len(self.plan.space.genes)
+            for i in self.rng.permutation(genes).tolist():
+                if self.left() < self.plan.calls_for(self.ladder[level].num_samples):
                     return
                 best = next(iter(self.known(level)))
-                steps = [[s * (i == j) for j in range(len(best))] for s in (step, -step)]
-                yield from self.score([moved(best, s, self.plan.space) for s in steps], level)
+                yield from self.score(self.beside(best, i, step), level)
             step = step if next(iter(self.known(level))) != before else step / 2
+
+    def beside(self, genome: Genome, i: int, step: float) -> list[Genome]:
+        """One gene moved: a point by a step in lam either way, a choice to the values beside."""
+        space = self.plan.space
+        if i < space.steps:
+            steps = [[s * (i == j) for j in range(space.steps)] for s in (step, -step)]
+            return [moved(genome, s, space) for s in steps]
+        choices = neighbours(space.genes, space.choices(genome), i - space.steps)
+        return [(*space.points(genome), *changed) for changed in choices]
 
     def score(self, genomes: Iterable[Genome], level: int) -> Asking[dict[Genome, float]]:
         """Fitness, by genome, of the feasible ones with a rung's images."""
         space = self.plan.space
         wanted = [genome for genome in dict.fromkeys(genomes) if space.is_feasible(genome)]
+        wanted = self.different(wanted, self.scored)
         candidates = [space.candidate(genome) for genome in wanted]
+        for candidate, genome in zip(candidates, wanted, strict=True):
+            self.genomes.setdefault(candidate, genome)
         fitness = yield from self.book.score(candidates, self.ladder[level].num_samples)
         return dict(zip(wanted, fitness, strict=True))
+
+    def different(self, genomes: list[Genome], seen: dict[str, Genome]) -> list[Genome]:
+        """Those that do something else than others, here or in `seen`, to which they are added.
+
+        Choices may have no effect: the order of a first step that has no history, for one.
+        """
+        space = self.plan.space
+        if not space.genes:
+            return genomes
+        kept = []
+        for genome in genomes:
+            if space.allows(space.choices(genome)):
+                kept += [genome] if seen.setdefault(space.deed(genome), genome) == genome else []
+        return kept
 
     def known(self, level: int) -> dict[Genome, float]:
         """Finite fitness of all genomes scored with a rung's images, best first."""
         num_samples = self.ladder[level].num_samples
         ranked = self.book.ranked(num_samples)
-        genome = self.plan.space.genome
-        return {genome(c): self.book.fitness(c, num_samples) for c in ranked}
+        return {self.genomes[c]: self.book.fitness(c, num_samples) for c in ranked}
 
     def niche(self, genome: Genome) -> int:
         """The niche of a genome: its start level, coarsely."""
@@ -183,6 +232,6 @@ class _Run:
         above, below = self.ladder[level + 1 :], self.ladder[level].num_samples
         held = 0 if above else int(POLISH_SHARE * self.plan.search_budget)
         for rung in above:
-            held += rung.count * (rung.num_samples - below) * self.plan.calls_per_image
+            held += rung.count * self.plan.calls_for(rung.num_samples - below)
             below = rung.num_samples
-        return (self.left() - held) // (self.ladder[level].num_samples * self.plan.calls_per_image)
+        return int((self.left() - held) // self.plan.calls_for(self.ladder[level].num_samples))

@@ -22,7 +22,7 @@ def rungs(
     fidelities: Sequence[int],
     *,
     calls: int,
-    calls_per_image: int,
+    calls_per_image: float,
     screening_share: float,
     least: int,
 ) -> list[Rung]:
@@ -42,7 +42,7 @@ def rungs(
             screened = int(calls * screening_share / (first * calls_per_image))
             return [Rung(first, screened), *map(Rung, higher, counts)]
         higher.pop()
-    return [Rung(first, calls // (first * calls_per_image))]
+    return [Rung(first, int(calls // (first * calls_per_image)))]
 
 
 def promote(book: Book, below: int, rung: Rung) -> Asking[None]:

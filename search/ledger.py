@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from evaluators.banks import Bank
+from evaluators.price import Price, calls_for
 from evaluators.score import Ask
 
 
@@ -18,12 +19,14 @@ class Ledger:
     are counted whether the scores were computed now, found in a store, or failed.
 
     Attributes:
-        calls_per_image: Network calls of one image: solver calls times guidance passes.
+        calls_per_image: Network calls of one image, where there is no price list.
         budget: Calls that may be spent; None is unlimited.
+        price: What images of each candidate cost; searched options may change it.
     """
 
-    calls_per_image: int
+    calls_per_image: float
     budget: int | None = None
+    price: Price | None = None
     spent: int = 0
     _images: dict[tuple[str, Bank], int] = field(default_factory=dict)
 
@@ -35,7 +38,12 @@ class Ledger:
     def cost(self, ask: Ask) -> int:
         """New network calls that this ask needs."""
         known = self._images.get((ask.candidate.key, ask.bank), 0)
-        return max(0, ask.num_samples - known) * self.calls_per_image
+        if known >= ask.num_samples:
+            return 0
+        each = self.calls_per_image
+        if self.price is not None:
+            each = self.price.per_image(ask.candidate)
+        return calls_for(ask.num_samples, each) - calls_for(known, each)
 
     def affordable(self, asks: Sequence[Ask]) -> list[Ask]:
         """The longest prefix of `asks` (all different) that the budget can pay for."""

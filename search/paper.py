@@ -65,7 +65,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.rng = generator_for(self.plan.seed, "paper")
-        self.ledger = Ledger(self.plan.calls_per_image, self.plan.budget)
+        self.ledger = self.plan.ledger(self.plan.budget)
 
     @property
     def elite(self) -> list[Genome]:

@@ -16,7 +16,7 @@ def new_schedule(request: SearchRequest, result: SearchResult) -> NewSchedule:
         model=request.model,
         reference=str(fitness["reference"]),
         solver=document.solver.name,
-        nfe=document.solver.nfe,
+        nfe=document.nfe,
         guidance_scale=request.guidance_scale,
         fid=float(fitness["fid"]),
         standard_error=float(fitness["standard_error"]),

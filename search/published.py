@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evaluators.price import calls_for
 from space.timesteps import TimestepSpace
 
 POPULATION = 50
@@ -45,6 +46,6 @@ def images_of(space: TimestepSpace, fraction: float) -> int:
     return max(MIN_IMAGES, round(settings_of(space).images * fraction))
 
 
-def calls_of(space: TimestepSpace, fraction: float, calls_per_image: int) -> int:
+def calls_of(space: TimestepSpace, fraction: float, calls_per_image: float) -> int:
     """Network calls of all generations."""
-    return POPULATION * GENERATIONS * images_of(space, fraction) * calls_per_image
+    return POPULATION * GENERATIONS * calls_for(images_of(space, fraction), calls_per_image)

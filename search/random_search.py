@@ -5,7 +5,6 @@ from __future__ import annotations
 from evaluators.banks import Bank
 from search.book import Book
 from search.ladder import climb, rungs
-from search.ledger import Ledger
 from search.plan import Plan
 from search.strategy import Strategy, generator_for
 from space.candidate import Candidate
@@ -18,7 +17,7 @@ BATCH = 32
 def random_search(plan: Plan) -> Strategy:
     """Uniform random index sets, the same ladder, bank, budget and selection as the evolution."""
     rng = generator_for(plan.seed, "random")
-    book = Book(Ledger(plan.calls_per_image, plan.search_budget), Bank("search"))
+    book = Book(plan.ledger(plan.search_budget), Bank("search"))
     ladder = rungs(
         plan.fidelities,
         calls=plan.search_budget,

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from evaluators.banks import Bank
+from evaluators.price import Price
 from evaluators.score import Ask, Score
+from fewstep.request_chains import spends
 from fewstep.solvers import SOLVERS
 from fewstep.spacing import grid, named_grids
 from search.strategy import Asking
 from space.candidate import Candidate
+from space.chains import ChainSpace
 from space.timesteps import TimestepSpace
 
 SEARCHED = "searched"
@@ -44,14 +47,25 @@ class ReportRow:
     difference: float | None
     difference_error: float | None
 
-    def to_dict(self, space: TimestepSpace) -> dict[str, object]:
-        """As plain JSON values."""
+    def to_dict(self, space: TimestepSpace, price: Price) -> dict[str, object]:
+        """As plain JSON values, with what one image costs."""
+        solver, options = SOLVERS.get(self.candidate.solver), dict(self.candidate.options)
+        cost = price.cost(self.candidate)
+        plan = self.candidate.chain_plan
+        chains = {} if plan is None else {"chains": dict(plan.pairs())}
         return {
             "name": " = ".join(self.names),
             "names": list(self.names),
             "solver": self.candidate.solver,
+            "options": self.candidate.canonical()["options"],
+            **chains,
             "times": list(self.candidate.times),
-            "indices": list(space.genome(self.candidate)),
+            "indices": list(space.indices(self.candidate)),
+            "nfe": solver.nfe_of_steps(self.candidate.steps, options)
+            + (0 if plan is None else plan.num_skip),
+            "network_calls": cost.passes,
+            "gradient_calls": cost.gradients,
+            "cost": price.per_image(self.candidate),
             "fids": list(self.fids),
             "failure": self.failure,
             "fid": self.fid,
@@ -62,10 +76,18 @@ class ReportRow:
 
 
 def baselines(space: TimestepSpace, nfe: int) -> dict[str, Candidate]:
-    """Every named grid with the space's solver, and uniform first-order sampling at equal calls."""
-    grids = named_grids(space.process, space.steps)
+    """Every named grid with the space's solver, and uniform first-order sampling at equal calls.
+
+    The solver has the request's fixed options, and its defaults where the search chooses. The
+    first-order row is scored under the same guidance, which split solvers take apart.
+
+    Where the search draws from chains, these do not: all calls are denoising, one less where the
+    solver cannot spend them to the last.
+    """
+    grids = named_grids(space.process, _plain_steps(space, nfe))
     found = {
-        name: Candidate(solver=space.solver, times=times) for name, times in sorted(grids.items())
+        name: Candidate(solver=space.solver, times=times, options=space.options)
+        for name, times in sorted(grids.items())
     }
     if space.solver != REFERENCE_SOLVER:
         times = grid(REFERENCE_GRID, space.process, SOLVERS.get(REFERENCE_SOLVER).steps_of_nfe(nfe))
@@ -73,6 +95,16 @@ def baselines(space: TimestepSpace, nfe: int) -> dict[str, Candidate]:
             solver=REFERENCE_SOLVER, times=times
         )
     return found
+
+
+def _plain_steps(space: TimestepSpace, nfe: int) -> int:
+    """Steps of a grid without chains."""
+    if not isinstance(space, ChainSpace):
+        return space.steps
+    options = dict(space.options)
+    affordable = (calls for calls in range(nfe, 0, -1) if spends(space.entry, calls, options))
+    calls = next(affordable)
+    return space.steps if calls == space.nfe else space.entry.steps_of_nfe(calls, options)
 
 
 def report(

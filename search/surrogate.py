@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from space.choices import coordinates as choice_coordinates
 from space.timesteps import Genome, TimestepSpace
 
 Array = npt.NDArray[np.float64]
@@ -43,7 +44,7 @@ class Interpolant:
     """Cubic radial basis functions with a linear tail. Ref: Regis, Shoemaker 2007.
 
     Args:
-        space: Gives the coordinates, half log-SNR of each point.
+        space: Gives the coordinates: half log-SNR of each point, and the choices.
         known: Finite fitness by genome, at least one.
     """
 
@@ -92,8 +93,14 @@ class Corrected:
 
 
 def coordinates(space: TimestepSpace, genomes: Sequence[Genome]) -> Array:
-    """Half log-SNR of every point, shape (len(genomes), K)."""
-    return np.array([[space.lams[k] for k in genome] for genome in genomes])
+    """Half log-SNR of every point, then those of the choices, shape (len(genomes), d)."""
+    return np.array(
+        [
+            [space.lams[k] for k in space.points(genome)]
+            + choice_coordinates(space.genes, space.choices(genome))
+            for genome in genomes
+        ]
+    )
 
 
 def distances(a: Array, b: Array) -> Array:

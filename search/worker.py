@@ -126,9 +126,11 @@ class Worker:
         task = make_task(
             request.model,
             reference=request.reference,
+            guidance=request.guidance,
             guidance_scale=request.guidance_scale,
             clip_denoised=request.clip_denoised,
             numerics=Numerics(device=self._settings.device),
+            has_chains=request.dlg is not None,
             roots=roots,
         )
         try:

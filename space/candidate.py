@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from fewstep.canonical import content_hash
 from fewstep.errors import InvalidInput
+from fewstep.mcmc.plan import ChainPlan, PlanValue
 from fewstep.solvers import SOLVERS, canonical_name
 from fewstep.solvers.options import OptionValue, changed_options, resolve_options
 
@@ -26,6 +27,8 @@ class Candidate:
         options: Solver options as (name, value) pairs. On construction they are checked, per-step
             ones expanded to one value a step, defaults dropped, and all sorted by name.
         architecture: Reserved for per-step networks; the full network is None.
+        chains: What `ChainPlan` says as (name, value) pairs, for images drawn from chains; the
+            times are then those of a chain at the nominal start. Empty for all other candidates.
 
     Raises:
         InvalidInput: times that do not strictly decrease to 0.0; an unknown solver; an option that
@@ -36,6 +39,7 @@ class Candidate:
     times: tuple[float, ...]
     options: tuple[tuple[str, OptionValue], ...] = ()
     architecture: None = None
+    chains: tuple[tuple[str, PlanValue], ...] = ()
 
     def __post_init__(self) -> None:
         _check_times(self.times)
@@ -44,20 +48,28 @@ class Candidate:
         kind = SOLVERS.get(self.solver).options
         resolved = resolve_options(kind, dict(self.options), steps=self.steps)
         object.__setattr__(self, "options", tuple(sorted(changed_options(resolved).items())))
+        if (plan := self.chain_plan) is not None:
+            object.__setattr__(self, "chains", plan.pairs())
 
     @property
     def steps(self) -> int:
         """K, the number of steps (one less than the number of times)."""
         return len(self.times) - 1
 
+    @property
+    def chain_plan(self) -> ChainPlan | None:
+        """How its images are drawn from chains; None where they are not."""
+        return ChainPlan.from_dict(dict(self.chains)) if self.chains else None
+
     def canonical(self) -> dict[str, object]:
         """Plain JSON values, the same for all spellings of one candidate."""
-        return {
+        values: dict[str, object] = {
             "solver": self.solver,
             "times": list(self.times),
             "options": {name: _plain(value) for name, value in self.options},
             "architecture": self.architecture,
         }
+        return values | ({"chains": dict(self.chains)} if self.chains else {})
 
     @property
     def key(self) -> str:
@@ -73,13 +85,21 @@ class Candidate:
         """
         _check_fields(values)
         times, options = values["times"], values.get("options", {})
+        chains = values.get("chains", {})
         if not isinstance(times, list | tuple) or not isinstance(options, Mapping):
             raise InvalidInput(
                 f"candidate: times={times!r}, options={options!r}: "
                 "times must be a list of numbers, options a mapping",
                 field="times" if isinstance(options, Mapping) else "options",
             )
-        return cls(solver=str(values["solver"]), times=tuple(times), options=tuple(options.items()))
+        if not isinstance(chains, Mapping):
+            raise InvalidInput(f"chains={chains!r}: must be a mapping", field="chains")
+        return cls(
+            solver=str(values["solver"]),
+            times=tuple(times),
+            options=tuple(options.items()),
+            chains=tuple(chains.items()),
+        )
 
 
 def _check_times(times: tuple[object, ...]) -> None:
@@ -108,7 +128,7 @@ def _check_times(times: tuple[object, ...]) -> None:
 
 def _check_fields(values: Mapping[str, object]) -> None:
     """Hold the field names of a stored candidate against those there are."""
-    allowed = ("solver", "times", "options", "architecture")
+    allowed = ("solver", "times", "options", "architecture", "chains")
     for name in values:
         if name not in allowed:
             raise InvalidInput(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from space.timesteps import Genome, TimestepSpace
+from space.timesteps import Points, TimestepSpace
 
 
-def repair(values: Sequence[int], space: TimestepSpace) -> Genome:
+def repair(values: Sequence[int], space: TimestepSpace) -> Points:
     """Sort, move apart what is too close, and keep within range, with the least total movement.
 
     Distances are least absolute deviations in the index: a duplicate goes to the nearest free
@@ -21,7 +21,12 @@ def repair(values: Sequence[int], space: TimestepSpace) -> Genome:
     """
     if len(values) != space.steps:
         raise ValueError(f"repair takes {space.steps} values, got {len(values)}")
-    gap, highest = space.min_gap, space.size - 1 - (space.steps - 1) * space.min_gap
+    return moved_apart(values, size=space.size, gap=space.min_gap)
+
+
+def moved_apart(values: Sequence[int], *, size: int, gap: int) -> Points:
+    """The nearest strictly decreasing indices below `size`, at least `gap` apart."""
+    highest = size - 1 - (len(values) - 1) * gap
     # k[i] - i*gap must not decrease: the gap constraint as isotonic regression.
     slack = [k - i * gap for i, k in enumerate(sorted(int(k) for k in values))]
     fitted = (min(max(k, 0), highest) for k in _isotonic(slack))

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fewstep.errors import InvalidInput
 from fewstep.spacing import named_grids
+from space.chains import ChainSpace
+from space.choices import uniform_choices
 from space.operators import restarted
 from space.repair import repair
-from space.timesteps import Genome, TimestepSpace
+from space.timesteps import Genome, Points, TimestepSpace
 
 START_SHARES = (0.85, 0.7, 0.55)
 """Lower starts, as shares of the noisiest index: good second-order schedules start near 0.65."""
@@ -20,6 +22,9 @@ CURVE_POWERS = (0.7, 2.2)
 CURVE_ENDS = (0.004, 0.12)
 """Ranges of the gamma curves: starts, ends (spread in log) as shares of the noisiest index."""
 
+
+CHAIN_START_RATIOS = (1.0, 2.0, 0.5, 4.0)
+"""Noise-to-signal ratios at which chains are first tried to start, likely ones first."""
 
 _CURVE_RANGES = (
     CURVE_STARTS,
@@ -33,7 +38,7 @@ _KRONECKER = tuple(1.2207440846057596**-j for j in (1, 2, 3))
 def grid_seeds(space: TimestepSpace) -> dict[str, Genome]:
     """Every named grid that the process has at this number of steps, by name."""
     grids = named_grids(space.process, space.steps)
-    return {name: _genome(times, space) for name, times in grids.items()}
+    return {name: space.started(_points(times, space)) for name, times in grids.items()}
 
 
 def restarts(
@@ -65,9 +70,46 @@ def curve_seeds(space: TimestepSpace, count: int = NUM_CURVES) -> dict[str, Geno
             for (low, high), step in zip(_CURVE_RANGES, _KRONECKER, strict=True)
         )
         first, last = round(start * (space.size - 1)), round(math.exp(end) * (space.size - 1))
-        genome = repair(gamma_curve(first, last, power, space.steps), space)
-        curves[f"gamma-{power:.2f}@{first}..{last}"] = genome
+        points = repair(gamma_curve(first, last, power, space.steps), space)
+        curves[f"gamma-{power:.2f}@{first}..{last}"] = space.started(points)
     return curves
+
+
+def starts(space: TimestepSpace) -> tuple[dict[str, Genome], dict[str, Genome]]:
+    """What every search of a space tries first: named grids as they are, and other starts.
+
+    Chains start near the data, so for them the named grids are all restarted there.
+    """
+    grids = grid_seeds(space)
+    if not isinstance(space, ChainSpace):
+        return grids, curve_seeds(space)
+    indices = [space.index_near(-math.log(rho)) for rho in CHAIN_START_RATIOS]
+    room = (space.steps - 1) * space.min_gap
+    squeezed = {
+        f"{name}@{k}": restarted(genome, max(k, space.points(genome)[-1] + room), space)
+        for k in indices
+        for name, genome in grids.items()
+    }
+    return {}, squeezed
+
+
+def option_seeds(genomes: Mapping[str, Genome], space: TimestepSpace) -> dict[str, Genome]:
+    """Genomes with searched options at one other value in all steps: `name+number`.
+
+    A value that the first step may not have (it reuses what is not there yet) is left out there.
+    """
+    allowed = []
+    for choices in uniform_choices(space.genes):
+        later = tuple(
+            gene.start if gene.step == 0 else place
+            for gene, place in zip(space.genes, choices, strict=True)
+        )
+        allowed += [given for given in (choices, later) if space.allows(given)][:1]
+    return {
+        f"{name}+{number}": (*space.points(genome), *choices)
+        for number, choices in enumerate(allowed)
+        for name, genome in genomes.items()
+    }
 
 
 def gamma_curve(start: int, end: int, power: float, steps: int) -> list[int]:
@@ -78,19 +120,19 @@ def gamma_curve(start: int, end: int, power: float, steps: int) -> list[int]:
 
 
 def user_seeds(space: TimestepSpace, initial_times: Sequence[Sequence[int]]) -> dict[str, Genome]:
-    """The user's own index lists, checked: `initial_times[i]`.
+    """The user's own index lists, checked, with the options a search starts from.
 
     Raises:
         InvalidInput: not strictly decreasing, wrong length or out of range; names the list.
     """
     for i, indices in enumerate(initial_times):
-        if not space.holds(indices):
+        if not space.holds(space.started(indices)):
             raise InvalidInput(
                 f"initial_times[{i}]={list(indices)!r}: must be {space.steps} strictly decreasing "
                 f"indices in 0..{space.size - 1}",
                 field=f"initial_times[{i}]",
             )
-    return named_user_seeds([tuple(indices) for indices in initial_times])
+    return named_user_seeds([space.started(indices) for indices in initial_times])
 
 
 def named_user_seeds(genomes: Sequence[Genome]) -> dict[str, Genome]:
@@ -98,7 +140,7 @@ def named_user_seeds(genomes: Sequence[Genome]) -> dict[str, Genome]:
     return {f"initial_times[{i}]": genome for i, genome in enumerate(genomes)}
 
 
-def paper_uniform_seed(space: TimestepSpace) -> Genome:
+def paper_uniform_seed(space: TimestepSpace) -> Points:
     """The published uniform seed. Ref: AutoDiffusion's released scripts.
 
     First order: {0, c, 2c, ...} for the smallest stride c of at least 1 and below N that gives
@@ -130,6 +172,6 @@ def distinct(seeds: Iterable[dict[str, Genome]]) -> dict[str, Genome]:
     return {name: genome for genome, name in found.items()}
 
 
-def _genome(times: Sequence[float], space: TimestepSpace) -> Genome:
+def _points(times: Sequence[float], space: TimestepSpace) -> Points:
     """A grid's indices, moved apart where they are nearer than the space's gap."""
     return repair([space.process.index_of(t) for t in times[:-1]], space)

@@ -14,7 +14,9 @@ from evaluators.checksum import file_sha256
 from evaluators.reference_builder import build_reference
 from fewstep.networks.adm.config import UNetConfig
 from fewstep.networks.adm.unet import UNet
+from fewstep.networks.guides import GRID_KEY
 from fewstep.networks.zoo.data import load_digits_images
+from fewstep.networks.zoo.noise_level_classifier import NoiseLevelClassifier
 from fewstep.networks.zoo.noisy_classifier import NoisyClassifier
 from fewstep.networks.zoo.recipe import DIGITS_UNET
 from fewstep.process import VPDiscrete
@@ -30,12 +32,14 @@ def write_model(
     num_images: int = 300,
     output_bias: float = 0.0,
     gradient_cost: float | None = None,
+    has_level_guide: bool = False,
 ) -> str:
     """Write a model folder under `root`, and return the reference that finds it there.
 
     It has the bundled model's architecture, pixels as features, and real digits as reference.
     An `output_bias` that is no finite number makes a network whose images are not either. With a
-    `gradient_cost` the model has a noisy-label guide with random weights, of that cost.
+    `gradient_cost` the model has a noisy-label guide with random weights, of that cost; with a
+    level guide, a noise-level one.
     """
     folder = root / MODEL.removeprefix("file:")
     folder.mkdir(parents=True)
@@ -47,8 +51,12 @@ def write_model(
     reference = build_reference(images[:num_images], extractor="pixels", source="digits")
     reference.save(folder / "reference-digits.safetensors")
     card = _card(config, file_sha256(folder / "unet.safetensors"))
+    guides = {}
     if gradient_cost is not None:
-        card["guides"] = {"labels": _write_guide(folder / "labels.safetensors", gradient_cost)}
+        guides["labels"] = _write_guide(folder / "labels.safetensors", gradient_cost)
+    if has_level_guide:
+        guides["levels"] = _write_level_guide(folder / "levels.safetensors")
+    card["guides"] = guides
     (folder / "card.json").write_text(json.dumps(card))
     return MODEL
 
@@ -63,6 +71,21 @@ def _write_guide(path: Path, gradient_cost: float) -> dict[str, object]:
         "file": path.name,
         "sha256": file_sha256(path),
         "gradient_cost": gradient_cost,
+        "measured": {},
+    }
+
+
+def _write_level_guide(path: Path) -> dict[str, object]:
+    """A noise-level guide, and its entry in the card."""
+    grid = [100.0 * 0.85**j for j in range(50)]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        weights = NoiseLevelClassifier(grid, (1, 8, 8)).state_dict()
+    save_file(weights, path, metadata={GRID_KEY: json.dumps(grid)})
+    return {
+        "kind": "noise-level",
+        "file": path.name,
+        "sha256": file_sha256(path),
         "measured": {},
     }
 

@@ -12,6 +12,7 @@ from fewstep.commands.options import DEFAULT_URL, AsJson, Url, connect, number, 
 from fewstep.commands.text import write_json
 from fewstep.commands.watch import follow
 from fewstep.errors import InvalidInput
+from fewstep.named_values import parse_field, parse_fields, parse_option
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -39,8 +40,28 @@ def submit(
     seed: Annotated[
         int | None, typer.Option(parser=whole, metavar="INTEGER", help="Same seed, same result.")
     ] = None,
+    guidance: Annotated[
+        str | None, typer.Option(help="none, classifier-free or classifier.")
+    ] = None,
     guidance_scale: Annotated[
-        float | None, typer.Option(parser=number, metavar="NUMBER", help="1 is no guidance.")
+        float | None,
+        typer.Option(parser=number, metavar="NUMBER", help="Scale of the guidance."),
+    ] = None,
+    solver_options: Annotated[
+        list[str] | None,
+        typer.Option("--option", help="Option of the solver, as eta=0.5; repeatable."),
+    ] = None,
+    search_options: Annotated[
+        list[str] | None,
+        typer.Option("--search-option", help="Option that the search chooses; repeatable."),
+    ] = None,
+    dlg: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY=VALUE,...",
+            help="Draw images from chains; eta and num_skip are searched unless given, as in "
+            "chains=64,num_skip=3.",
+        ),
     ] = None,
     starts: Annotated[
         list[str] | None,
@@ -74,10 +95,17 @@ def submit(
         "budget": budget,
         "strategy": strategy,
         "seed": seed,
+        "guidance": guidance,
         "guidance_scale": guidance_scale,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    request = _read(request_file) | given | dict(_parse_field(text) for text in fields or [])
+    request = _read(request_file) | given | dict(parse_field(text) for text in fields or [])
+    if solver_options:
+        request["solver_options"] = dict(parse_option(text) for text in solver_options)
+    if search_options:
+        request["search_options"] = list(search_options)
+    if dlg is not None:
+        request["dlg"] = parse_fields(dlg, "dlg")
     if starts:
         request["initial_times"] = [_parse_start(text, i) for i, text in enumerate(starts)]
     with connect(url) as client:
@@ -106,18 +134,6 @@ def _read(path: Path | None) -> dict[str, JsonValue]:
     if not isinstance(document, dict):
         raise InvalidInput(f"--request={str(path)!r}: allowed: one JSON object", field="request")
     return document
-
-
-def _parse_field(text: str) -> tuple[str, JsonValue]:
-    """Read NAME=VALUE; the value is JSON, or text where it is none."""
-    name, separator, value = text.partition("=")
-    if not (name and separator):
-        raise InvalidInput(f"--set={text!r}: allowed: NAME=VALUE", field="set")
-    try:
-        parsed: JsonValue = json.loads(value)
-    except (ValueError, RecursionError):
-        parsed = value
-    return name, parsed
 
 
 def _parse_start(text: str, position: int) -> list[JsonValue]:

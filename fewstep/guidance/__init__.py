@@ -23,6 +23,9 @@ class Cost:
     passes: int
     gradients: int
 
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.passes + other.passes, self.gradients + other.gradients)
+
     def in_passes(self, gradient_cost: float) -> float:
         """All of it in network passes; `gradient_cost` is one gradient over one pass, measured."""
         return self.passes + gradient_cost * self.gradients

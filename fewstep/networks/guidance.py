@@ -6,6 +6,7 @@ from fewstep.errors import InvalidInput
 from fewstep.guidance import Guidance
 from fewstep.networks.card import ModelCard
 from fewstep.schedule import GuideSection
+from fewstep.schedule_chains import LevelGuideSection
 
 
 def check_guidance(card: ModelCard, guidance: Guidance, scale: float) -> None:
@@ -48,4 +49,20 @@ def label_guide(card: ModelCard) -> GuideSection:
         f"guidance='classifier': {card.name} has no {missing}; allowed: none"
         + ("" if card.null_label is None else ", classifier-free"),
         field="guidance",
+    )
+
+
+def level_guide(card: ModelCard) -> LevelGuideSection:
+    """The card's noise-level guide, which chains need.
+
+    Raises:
+        InvalidInput: it lists none.
+    """
+    for name, guide in card.guides.items():  # in its order, in which guides are loaded
+        if guide["kind"] == "noise-level":
+            return LevelGuideSection(name=name, sha256=guide["sha256"])
+    raise InvalidInput(
+        f"dlg: {card.name} has no noise-level guide, by which chains choose their levels; allowed: "
+        "null",
+        field="dlg",
     )

@@ -7,14 +7,17 @@ Needs the package `diffusers` (extra: `diffusers`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from fewstep.errors import InvalidInput, MissingExtra
+from fewstep.process import VPDiscrete
 from fewstep.schedule import Schedule
+from fewstep.solvers import SOLVERS, canonical_name
+from fewstep.solvers.options import options_to_dict, resolve_options
 
 if TYPE_CHECKING:
     from diffusers.schedulers.scheduling_utils import SchedulerMixin
@@ -37,8 +40,15 @@ def timesteps(schedule: Schedule) -> list[int]:
     """The training indices of the points, from noise to data, terminal not included.
 
     Raises:
-        InvalidInput: the schedule has points between indices, or does not end clean.
+        InvalidInput: the schedule has points between indices, does not end clean, or is one of
+            chains.
     """
+    if schedule.chains is not None:
+        raise InvalidInput(
+            "chains: diffusers starts from noise, and this schedule from chains; allowed: "
+            "schedules without chains",
+            field="chains",
+        )
     if schedule.terminal != "zero":
         raise InvalidInput(
             f"terminal={schedule.terminal!r}: diffusers needs a schedule that ends at the clean "
@@ -71,12 +81,14 @@ def scheduler(schedule: Schedule) -> SchedulerMixin:
             f"{', '.join(sorted(_ORDERS))}",
             field="solver.name",
         )
+    options = _options(schedule)
+    _check_orders(options.get("order", ()), order)
     configured = _scheduler_class()(
         **_betas(schedule),
         solver_order=order,
         prediction_type=_PREDICTIONS[schedule.model.prediction],
         algorithm_type="dpmsolver++",
-        solver_type="midpoint",
+        solver_type=options.get("solver_type", "midpoint"),
         # The wrapped network clips: see `clipped`.
         thresholding=False,
         lower_order_final=schedule.solver.lower_order_final,
@@ -114,8 +126,17 @@ def clipped(schedule: Schedule, predict: PredictNoise) -> PredictNoise:
     """A noise network whose implied clean prediction is clipped to [-1, 1].
 
     The clipped prediction is turned back into noise, so that any scheduler sees it.
+
+    Raises:
+        InvalidInput: the schedule's process has no training indices.
     """
     process = schedule.process
+    if not isinstance(process, VPDiscrete):
+        raise InvalidInput(
+            f"model.process.family={process.family!r}: has no training indices; allowed: "
+            f"{VPDiscrete.family}",
+            field="model.process.family",
+        )
 
     def predict_clipped(x: Tensor, index: int) -> Tensor:
         level = process.at(process.time_of(index))
@@ -123,6 +144,23 @@ def clipped(schedule: Schedule, predict: PredictNoise) -> PredictNoise:
         return (x - level.alpha * torch.clamp(denoised, -1.0, 1.0)) / level.sigma
 
     return predict_clipped
+
+
+def _options(schedule: Schedule) -> dict[str, Any]:
+    """Every option of the solver, whether the document lists it or not."""
+    entry = SOLVERS.get(canonical_name(schedule.solver.name))
+    given, steps = schedule.solver.options, schedule.solver.steps
+    return dict(options_to_dict(resolve_options(entry.options, given, steps=steps)))
+
+
+def _check_orders(orders: Sequence[int], order: int) -> None:
+    """Refuse orders of single steps, which the schedulers there choose by themselves."""
+    for i, one in enumerate(orders):
+        if one != order:
+            raise InvalidInput(
+                f"solver.options.order[{i}]={one!r}: not exported to diffusers; allowed: {order}",
+                field=f"solver.options.order[{i}]",
+            )
 
 
 def _betas(schedule: Schedule) -> dict[str, object]:

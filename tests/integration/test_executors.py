@@ -25,6 +25,7 @@ from evaluators.scorers import open_scorer
 from evaluators.scoring import TileScorer
 from evaluators.tasks import make_task
 from fewstep.errors import ScoringFailed
+from fewstep.mcmc.plan import ChainPlan
 from fewstep.process import VPDiscrete
 from fewstep.program import trace
 from space.candidate import Candidate
@@ -142,6 +143,19 @@ def test_the_bundled_model_scores_alike_on_a_thread_and_on_an_actor(ray_address:
         expected = score(scorer, ASKS[:2])
     with closing(RayScorer(task, num_actors=1, address=ray_address)) as scorer:
         assert score(scorer, ASKS[:2]) == expected
+    assert all(found.fid is not None for found in expected)
+
+
+@pytest.mark.slow
+def test_chains_score_alike_on_a_thread_and_on_an_actor(ray_address: str) -> None:
+    task = make_task("zoo:digits", numerics=Numerics(micro_batch=32), has_chains=True)
+    plan = ChainPlan(eta=1.0, num_skip=1, chains=8, burn_in=2, start_calls=4)
+    drawn = Candidate(solver="ddim", times=(0.4, 0.2, 0.05, 0.0), chains=plan.pairs())
+    asks = [Ask(drawn, Bank("search"), 40), ASKS[0]]
+    with closing(InlineScorer(task)) as scorer:
+        expected = score(scorer, asks)
+    with closing(RayScorer(task, num_actors=1, address=ray_address)) as scorer:
+        assert score(scorer, asks) == expected
     assert all(found.fid is not None for found in expected)
 
 

@@ -22,6 +22,7 @@ WITHOUT_TORCH = (
     "fewstep.process",
     "fewstep.solvers",
     "fewstep.spacing",
+    "fewstep.mcmc",
     "fewstep.program",
     "fewstep.schedule",
     "fewstep.request",

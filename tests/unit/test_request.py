@@ -33,6 +33,78 @@ def test_a_resolved_request_is_a_request() -> None:
     assert again.identity == request.identity
 
 
+def test_guidance_follows_from_its_scale() -> None:
+    assert SearchRequest.parse(GOOD).guidance == "none"
+    assert SearchRequest.parse(GOOD | {"guidance_scale": 2.5}).guidance == "classifier-free"
+    assert SearchRequest.parse(GOOD | {"guidance": "classifier"}).guidance == "classifier"
+
+
+def test_classifier_guidance_takes_a_pass_and_a_gradient_for_each_call() -> None:
+    cost = SearchRequest.parse(GOOD | {"guidance": "classifier", "guidance_scale": 2.0}).cost
+    assert (cost.passes, cost.gradients) == (4, 4)
+    split = {"guidance": "classifier", "solver": "stsp4"}
+    cost = SearchRequest.parse(GOOD | split).cost
+    assert (cost.passes, cost.gradients) == (4, 8)
+
+
+def test_the_identity_of_a_request_without_new_fields_stays() -> None:
+    old = "8bda224b6ac2a697f2cc4f0558060c1b24b7557f054e3f2050a3f401e4097d01"
+    assert SearchRequest.parse(GOOD).identity == old
+    guided = "c84f4134bea8979f17fa4ca1e9a0debd668cd333a3fd659a28e132e38aba4d20"
+    assert SearchRequest.parse(GOOD | {"guidance_scale": 2.5}).identity == guided
+    changed: list[dict[str, object]] = [
+        {"solver": "ddpm", "solver_options": {"eta": 0.5}},
+        {"guidance": "classifier"},
+        {"search_options": ["order"]},
+    ]
+    identities = {SearchRequest.parse(GOOD | fields).identity for fields in changed}
+    assert len(identities | {old}) == 4
+
+
+def test_options_and_their_lists_survive_the_round_trip() -> None:
+    request = SearchRequest.parse(
+        GOOD | {"solver_options": {"order": [1, 2, 2, 1]}, "search_options": ["solver_type"]}
+    )
+    again = SearchRequest.parse(json.loads(json.dumps(request.resolved())))
+    assert again == request
+    assert again.solver_options == {"order": [1, 2, 2, 1]}
+
+
+def test_a_list_of_a_value_for_each_step_decides_how_many_steps_the_calls_are() -> None:
+    plms = {"solver": "plms4", "nfe": 5}
+    alone = SearchRequest.parse(GOOD | plms)
+    order = [min(i + 1, 4) for i in range(alone.steps)]
+    request = SearchRequest.parse(GOOD | plms | {"solver_options": {"order": order}})
+    assert (request.steps, request.nfe) == (alone.steps, 5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "nfe", "steps"),
+    [
+        ({"nfe": 10, "dlg": {}}, 10, 9),
+        ({"nfe": 10, "dlg": {"num_skip": 3}}, 10, 7),
+        # Heun spends odd counts only: 2 is the least number of chain steps that leaves one.
+        ({"nfe": 9, "dlg": {}, "solver": "heun"}, 9, 4),
+        ({"nfe": None, "steps": 4, "dlg": {}, "solver": "heun"}, 8, 4),
+        ({"nfe": None, "steps": 4, "dlg": {"num_skip": 3}}, 7, 4),
+    ],
+)
+def test_calls_of_chains_are_their_steps_and_those_of_denoising(
+    fields: dict[str, object], nfe: int, steps: int
+) -> None:
+    request = SearchRequest.parse(GOOD | fields)
+    assert (request.nfe, request.steps, request.calls_per_image) == (nfe, steps, nfe)
+    again = SearchRequest.parse(json.loads(json.dumps(request.resolved())))
+    assert (again, again.identity) == (request, request.identity)
+
+
+def test_a_request_without_chains_does_not_speak_of_them() -> None:
+    assert "dlg" not in SearchRequest.parse(GOOD).resolved()
+    drawn = SearchRequest.parse(GOOD | {"dlg": {}})
+    assert drawn.identity != SearchRequest.parse(GOOD).identity
+    assert drawn.identity == SearchRequest.parse(GOOD | {"dlg": {"chains": 32}}).identity
+
+
 def test_guidance_doubles_the_calls_of_an_image() -> None:
     assert SearchRequest.parse(GOOD).calls_per_image == 4
     assert SearchRequest.parse(GOOD | {"guidance_scale": 2.5}).calls_per_image == 8
@@ -57,6 +129,43 @@ def test_guidance_doubles_the_calls_of_an_image() -> None:
         ({"guidance_scale": math.inf}, "guidance_scale", "finite"),
         ({"guidance_scale": -1}, "guidance_scale", "greater"),
         ({"budget": 10_000_001}, "budget", "10000000"),
+        ({"solver_options": 3}, "solver_options", "dictionary"),
+        ({"solver_options": {"eta": 0.5}}, "solver_options.eta", "allowed: order"),
+        ({"solver_options": {"order": 3}}, "solver_options.order", "1 to 2"),
+        ({"solver_options": {"order": [1, 2, 7, 1]}}, "solver_options.order[2]", "1 to 2"),
+        ({"solver_options": {"order": [1, 2]}}, "solver_options.order", "4, one for each"),
+        ({"solver_options": {"order": math.nan}}, "solver_options.order", "finite"),
+        ({"solver": "ddpm", "solver_options": {"eta": 2}}, "solver_options.eta", "0 to 1"),
+        ({"search_options": "order"}, "search_options", "tuple"),
+        ({"search_options": ["phi"]}, "search_options[0]", "order"),
+        ({"search_options": ["order", "order"]}, "search_options[1]", "twice"),
+        ({"solver": "ddim", "search_options": ["order"]}, "search_options[0]", "no option"),
+        (
+            {"solver_options": {"order": 1}, "search_options": ["order"]},
+            "search_options[0]",
+            "one of the two",
+        ),
+        ({"search_options": ["order"], "strategy": "paper"}, "search_options", "evolution"),
+        ({"dlg": 3}, "dlg", "dictionary"),
+        ({"dlg": {"speed": 1}}, "dlg.speed", "allowed: adjust, burn_in"),
+        ({"dlg": {"eta": 0.0}}, "dlg.eta", "greater than 0"),
+        ({"dlg": {"eta": math.nan}}, "dlg.eta", "finite"),
+        ({"dlg": {"num_skip": 0}}, "dlg.num_skip", "greater"),
+        ({"dlg": {"num_skip": 4}}, "dlg.num_skip", "nfe=4"),
+        ({"dlg": {"num_skip": 1}, "nfe": 4, "solver": "heun", "steps": 1}, "steps", "give one"),
+        ({"dlg": {}, "nfe": 1}, "nfe", "leave"),
+        ({"dlg": {"chains": 0}}, "dlg.chains", "greater"),
+        ({"dlg": {"start_calls": 1}}, "dlg.start_calls", "2"),
+        ({"dlg": {"gibbs": "guess"}}, "dlg.gibbs", "argmax"),
+        ({"dlg": {"adjust": "mala"}}, "dlg.adjust", "noise-corrected"),
+        ({"dlg": {}, "guidance": "classifier"}, "guidance", "classifier-free"),
+        ({"dlg": {}, "strategy": "paper"}, "dlg", "evolution"),
+        ({"dlg": {}, "solver_options": {"eta": 1}}, "solver_options.eta", "allowed: order"),
+        ({"dlg": {}, "solver_options": {"order": [1, 2, 1]}}, "solver_options.order", "one value"),
+        ({"guidance": "strong"}, "guidance", "classifier"),
+        ({"guidance": "none", "guidance_scale": 2.0}, "guidance_scale", "allowed: 1"),
+        ({"guidance": "classifier-free"}, "guidance", "another guidance_scale"),
+        ({"solver": "ltsp4"}, "guidance", "classifier"),
         ({"paper_fraction": 0}, "paper_fraction", "greater than 0"),
         ({"initial_times": [[5, 4, 4, 1]]}, "initial_times[0][2]", "decrease"),
         ({"initial_times": [[1, 2, 3, 4]]}, "initial_times[0][1]", "decrease"),

@@ -13,9 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewstep.errors import InvalidInput
+from fewstep.mcmc import relative_times
+from fewstep.mcmc.plan import ChainPlan
 from fewstep.process import VPDiscrete
 from fewstep.running import sample
-from fewstep.schedule import ModelSection, Schedule, json_schema
+from fewstep.schedule import GuideSection, ModelSection, Schedule, json_schema
+from fewstep.schedule_chains import LevelGuideSection
 from fewstep.solvers import SOLVERS
 from tests.mixture import MixtureDenoiser
 
@@ -26,6 +29,12 @@ MODEL = ModelSection(
     checkpoint_sha256="0" * 64,
     image_shape=(1, 8, 8),
     process=PROCESS.describe(),
+)
+
+
+GUIDE = GuideSection(name="noisy", sha256="1" * 64, gradient_cost=0.25)
+CLASSIFIER_GUIDED = MODEL.model_copy(
+    update={"guidance": "classifier", "guidance_scale": 2.0, "guide": GUIDE}
 )
 
 
@@ -40,7 +49,8 @@ def _schedule(indices: tuple[int, ...] = (657, 514, 258, 18)) -> Schedule:
 @settings(max_examples=50)
 def test_writing_and_reading_gives_the_same_document(indices: set[int], solver: str) -> None:
     times = [*(PROCESS.time_of(index) for index in sorted(indices, reverse=True)), 0.0]
-    schedule = Schedule.build(times, model=MODEL, solver=solver)
+    model = CLASSIFIER_GUIDED if SOLVERS.get(solver).is_split else MODEL
+    schedule = Schedule.build(times, model=model, solver=solver)
     assert Schedule.from_json(schedule.to_json()) == schedule
 
 
@@ -79,6 +89,30 @@ def test_guidance_doubles_network_calls_not_nfe() -> None:
     assert (schedule.solver.nfe, schedule.solver.network_calls) == (2, 4)
 
 
+def test_a_document_holds_passes_gradients_and_cost() -> None:
+    schedule = Schedule.build([0.5, 0.2, 0.0], model=CLASSIFIER_GUIDED, solver="ddim")
+    solver = schedule.solver
+    assert (solver.nfe, solver.network_calls, solver.gradient_calls) == (2, 2, 2)
+    assert solver.cost == 2.5
+    split = Schedule.build([0.5, 0.2, 0.0], model=CLASSIFIER_GUIDED, solver="stsp1").solver
+    assert (split.nfe, split.network_calls, split.gradient_calls, split.cost) == (2, 2, 4, 3.0)
+
+
+def test_a_split_solver_without_guidance_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="gives no gradient") as caught:
+        Schedule.build([0.5, 0.2, 0.0], model=MODEL, solver="ltsp1")
+    assert caught.value.field == "guidance"
+
+
+def test_documents_from_before_costs_stay_readable_and_keep_their_identity() -> None:
+    schedule = _schedule()
+    document = schedule.to_dict() | {"version": schedule.version}
+    del document["model"]["guide"], document["solver"]["gradient_calls"], document["solver"]["cost"]
+    old = Schedule.from_dict(document)
+    assert (old.solver.gradient_calls, old.solver.cost) == (0, None)
+    assert old.identity == schedule.identity
+
+
 def test_identity_is_of_what_runs_not_of_how_it_was_found() -> None:
     schedule = _schedule()
     other = schedule.model_copy(update={"fitness": {"fid": 1.0}})
@@ -109,7 +143,12 @@ def _edit(*path: str | int, value: object) -> Callable[[dict[str, Any]], None]:
         (_edit("program", "nodes", 0, "alpha", value=0.2), "program"),
         (_edit("model", "process", "beta_end", value=0.03), "points.s[0]"),
         (_edit("solver", "nfe", value=5), "solver.nfe"),
-        (_edit("solver", "name", value="ddim"), "program"),
+        (_edit("solver", "name", value="ddim"), "options.order"),
+        (_edit("solver", "options", "order", 1, value=1), "program"),
+        (_edit("solver", "network_calls", value=8), "solver.network_calls"),
+        (_edit("solver", "gradient_calls", value=1), "solver.gradient_calls"),
+        (_edit("solver", "cost", value=5.0), "solver.cost"),
+        (_edit("model", "guidance", value="classifier"), "model.guide"),
         (_edit("solver", "name", value="magic"), "solver"),
         (_edit("version", value="2.0.0"), "version"),
         (_edit("format", value="other"), "format"),
@@ -141,3 +180,64 @@ def test_text_ends_in_a_newline_and_has_all_digits() -> None:
     text = _schedule().to_json()
     assert text.endswith("}\n")
     assert json.loads(text)["points"]["s"] == list(_schedule().points.s)
+
+
+PLAN = ChainPlan(eta=0.5, num_skip=3, chains=64, burn_in=4, start_calls=8)
+
+
+def _drawn_from_chains() -> Schedule:
+    guide = LevelGuideSection(name="levels", sha256="2" * 64)
+    return _schedule().with_chains(PLAN, guide=guide, images=256)
+
+
+def test_a_document_says_how_its_images_are_drawn_from_chains() -> None:
+    schedule = _drawn_from_chains()
+    assert Schedule.from_json(schedule.to_json()) == schedule
+    jsonschema.validate(schedule.to_dict(), json_schema())
+    chains = schedule.chains
+    assert chains is not None
+    assert chains.plan == PLAN
+    assert (chains.chains, chains.windows, schedule.nfe, schedule.solver.nfe) == (64, 4, 7, 4)
+    assert chains.cost == 3 + 4 + (4 + 8) / 4
+    assert chains.schedule == relative_times(schedule.times, PROCESS)
+    assert chains.settings["start_rho"] == schedule.points.s[0]
+
+
+def test_chains_are_part_of_what_a_document_is() -> None:
+    assert _schedule().chains is None
+    assert _drawn_from_chains().identity != _schedule().identity
+
+
+def test_a_document_of_chains_is_not_run_from_noise() -> None:
+    with pytest.raises(InvalidInput, match=r"sample_chains, or .*sample_with_dlg") as caught:
+        _drawn_from_chains().sample(MixtureDenoiser(), torch.zeros(2, 1))
+    assert caught.value.field == "chains"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field"),
+    [
+        ("nfe", 6, "chains.nfe"),
+        ("cost", 9.0, "chains.cost"),
+        ("windows", 5, "chains.cost"),
+        ("settings", {"eta": -1.0}, "settings.eta"),
+        ("settings", {"start_rho": 0.1}, "chains.settings"),
+        ("settings", {"step_rule": "scaled"}, "chains.settings"),
+        ("settings", {"tweedie_rho": 0.1}, "chains.settings"),
+        ("relative_times", {"rho_min": 0.5}, "chains.relative_times"),
+        ("start", {"nfe": 9}, "chains.start"),
+        ("start", {"solver": "ddim"}, "chains.start"),
+        ("surprise", 1, "chains.surprise"),
+    ],
+)
+def test_chains_that_disagree_with_the_points_are_refused(
+    name: str, value: object, field: str
+) -> None:
+    document = _drawn_from_chains().to_dict()
+    if isinstance(value, dict):
+        document["chains"][name] |= value
+    else:
+        document["chains"][name] = value
+    with pytest.raises(InvalidInput) as caught:
+        Schedule.from_dict(document)
+    assert caught.value.field == field, caught.value.message

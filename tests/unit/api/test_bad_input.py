@@ -52,6 +52,60 @@ WRONG_FIELDS: dict[str, tuple[dict[str, JsonValue], str, list[str]]] = {
     "unknown strategy": ({"strategy": "luck"}, "strategy", ["luck", "evolution"]),
     "falling fidelities": ({"fidelities": [256, 64]}, "fidelities[1]", ["64", "increase"]),
     "negative guidance": ({"guidance_scale": -1.0}, "guidance_scale", ["-1.0"]),
+    "unknown guidance": ({"guidance": "strong"}, "guidance", ["strong", "classifier"]),
+    "guidance without a scale to match": (
+        {"guidance": "none", "guidance_scale": 2.0},
+        "guidance_scale",
+        ["2", "allowed: 1"],
+    ),
+    "a guide that the model lacks": (
+        {"guidance": "classifier"},
+        "guidance",
+        ["file:random", "no noisy-label guide", "classifier-free"],
+    ),
+    "chains on a model without a noise-level guide": (
+        {"dlg": {}},
+        "dlg",
+        ["file:random", "no noise-level guide"],
+    ),
+    "a split solver without guidance": ({"solver": "ltsp1"}, "guidance", ["ltsp1", "classifier"]),
+    "an option that the solver lacks": (
+        {"solver_options": {"eta": 0.5}},
+        "solver_options.eta",
+        ["allowed: none"],
+    ),
+    "an option out of range": (
+        {"solver": "ddpm", "solver_options": {"eta": 1.5}},
+        "solver_options.eta",
+        ["1.5", "0 to 1"],
+    ),
+    "an option of a wrong type": (
+        {"solver": "ddpm", "solver_options": {"eta": "much"}},
+        "solver_options.eta",
+        ["'much'"],
+    ),
+    "an option as an object": (
+        {"solver": "ddpm", "solver_options": {"eta": {}}},
+        "solver_options.eta",
+        ["{}"],
+    ),
+    "one bad value of a step": (
+        {"solver": "dpm-solver++-2m", "solver_options": {"order": [1, 2, 3]}},
+        "solver_options.order[2]",
+        ["3", "1 to 2"],
+    ),
+    "values for another number of steps": (
+        {"solver": "dpm-solver++-2m", "solver_options": {"order": [1, 2]}},
+        "solver_options.order",
+        ["2 values", "3"],
+    ),
+    "options as a list": ({"solver_options": ["eta"]}, "solver_options", ["eta"]),
+    "an option that cannot be searched": (
+        {"search_options": ["eta"]},
+        "search_options[0]",
+        ["eta", "allowed: none"],
+    ),
+    "a searched option as a number": ({"search_options": [3]}, "search_options[0]", ["3"]),
     "too large a document": ({"initial_times": [[3, 2, 1]] * 65}, "initial_times", ["64"]),
 }
 

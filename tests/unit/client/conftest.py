@@ -1,4 +1,4 @@
-"""A real API process over a database of its own, and the engine behind it."""
+"""A real API process over a database of its own, the engine behind it, and sampling without it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from store.engine import Engine
 from tests.service_database import open_database
 from tests.service_process import running_api
+from tests.unit.client.program_run import Ended, Sample, run_program
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +39,16 @@ def url(engine: Engine, service_environment: dict[str, str], data_dir: Path) -> 
     assert engine.dialect.name == "sqlite"
     with running_api(service_environment, data_dir / "api.log") as address:
         yield address
+
+
+@pytest.fixture
+def sample(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Sample:
+    """Runs `fewstep sample` for two images, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> Ended:
+        return run_program(capfd, "sample", "--num", "2", *arguments)
+
+    return call

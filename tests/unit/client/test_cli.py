@@ -26,7 +26,9 @@ from tests.service_process import ROOT
 
 CLI = [sys.executable, "-m", "fewstep.cli"]
 SUBMIT = ["submit", "--model", "zoo:digits", "--solver", "ddim", "--nfe", "3"]
-COMMANDS = ["submit", "watch", "list", "show", "download", "sample", "cancel", "models"]
+COMMANDS = [
+    "submit", "watch", "list", "show", "download", "sample", "cancel", "models", "solvers", "grids",
+]  # fmt: skip
 TIMEOUT_S = 60
 
 
@@ -101,6 +103,28 @@ def test_a_request_file_and_options_make_one_request(run: Run, tmp_path: Path) -
     assert (request["initial_times"], request["report_sets"]) == ([[900, 500, 100]], 4)
 
 
+def test_options_and_guidance_are_submitted(run: Run) -> None:
+    options = ["--option", "order=[1, 2, 2]", "--search-option", "solver_type"]
+    guidance = ["--guidance", "classifier", "--guidance-scale", "2.5"]
+    solver = ["--model", "zoo:digits", "--solver", "dpm-solver++-2m", "--nfe", "3"]
+    done = run("submit", *solver, *options, *guidance, "--json")
+    assert done.returncode == 0, done.stderr
+    request = json.loads(done.stdout)["request"]
+    assert request["solver_options"] == {"order": [1, 2, 2]}
+    assert request["search_options"] == ["solver_type"]
+    assert (request["guidance"], request["guidance_scale"]) == ("classifier", 2.5)
+
+
+def test_chains_are_submitted(run: Run) -> None:
+    solver = ["--model", "zoo:digits", "--nfe", "6"]
+    done = run("submit", *solver, "--dlg", "chains=64,num_skip=2,gibbs=argmax", "--json")
+    assert done.returncode == 0, done.stderr
+    request = json.loads(done.stdout)["request"]
+    given = {name: request["dlg"][name] for name in ("chains", "num_skip", "gibbs", "eta")}
+    assert given == {"chains": 64, "num_skip": 2, "gibbs": "argmax", "eta": None}
+    assert request["steps"] == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -117,6 +141,10 @@ def test_a_request_file_and_options_make_one_request(run: Run, tmp_path: Path) -
         ([*SUBMIT, "--start", "9,x"], ["initial_times[0]", "9,x", "999,700,300,50"]),
         ([*SUBMIT, "--set", "colour=red"], ["colour", "red", "allowed"]),
         ([*SUBMIT, "--set", "colour"], ["colour", "NAME=VALUE"]),
+        ([*SUBMIT, "--option", "eta"], ["--option", "eta", "NAME=VALUE"]),
+        ([*SUBMIT, "--option", "eta=0.5"], ["solver_options.eta", "allowed"]),
+        ([*SUBMIT, "--search-option", "eta"], ["search_options[0]", "eta"]),
+        ([*SUBMIT, "--guidance", "strong"], ["guidance", "strong", "classifier"]),
         ([*SUBMIT, "--guidance-scale", "nan"], ["guidance_scale", "nan", "finite"]),
         ([*SUBMIT, "--request", "/nowhere/x.json"], ["/nowhere/x.json", "No such file"]),
         (["show", "nothing"], ["nothing", "does not exist"]),

@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 import pytest
 
 from evaluators.banks import Bank
-from evaluators.score import Ask, Numerics, Score, Task, calls_of, score_key
+from evaluators.score import Ask, Guide, LevelGuide, Numerics, Score, Task, calls_of, score_key
 from fewstep.errors import InvalidInput
 from space.candidate import Candidate
 
@@ -29,7 +29,12 @@ TASK = Task(
     clip_denoised=True,
     numerics=NUMERICS,
 )
+GUIDE = Guide(name="noisy", sha256="5" * 64, gradient_cost=0.3)
 OTHER_TASKS = {
+    "guide": replace(TASK, guide=GUIDE),
+    "guide's weights": replace(TASK, guide=replace(GUIDE, sha256="6" * 64)),
+    "guide's cost": replace(TASK, guide=replace(GUIDE, gradient_cost=0.4)),
+    "guide's scale": replace(TASK, guide=GUIDE, guidance_scale=2.0),
     "weights_sha256": replace(TASK, weights_sha256="4" * 64),
     "definition_sha256": replace(TASK, definition_sha256="4" * 64),
     "image_shape": replace(TASK, image_shape=(1, 16, 16)),
@@ -73,7 +78,7 @@ def test_no_two_of_all_these_share_a_key() -> None:
 def test_every_field_of_a_task_but_its_names_is_tried_above() -> None:
     tried = set(OTHER_TASKS) | {"numerics", "dtype"}  # float32 is the only dtype so far
     names = {field.name for field in (*fields(Task), *fields(Numerics))}
-    assert names - tried == {"model", "reference"}
+    assert names - tried == {"model", "reference", "level_guide"}, "see the keys of chains below"
 
 
 def test_renaming_model_or_reference_keeps_the_key() -> None:
@@ -92,6 +97,75 @@ def test_calls_are_images_times_nfe_times_guidance_passes() -> None:
     assert calls_of(TASK, ASK) == 256 * 2
     assert calls_of(TASK, heun) == 256 * 3
     assert calls_of(replace(TASK, guidance_scale=3.0), heun) == 256 * 3 * 2
+
+
+def test_without_a_guide_nothing_is_said_of_it_so_old_keys_stay() -> None:
+    assert "guide" not in TASK.canonical()
+    renamed = replace(TASK, guide=replace(GUIDE, name="other"))
+    assert score_key(renamed, ASK) == score_key(OTHER_TASKS["guide"], ASK)
+
+
+@pytest.mark.parametrize(
+    ("guide", "scale", "guidance"),
+    [(None, 1.0, "none"), (None, 3.0, "classifier-free"), (GUIDE, 1.0, "classifier")],
+)
+def test_the_kind_of_guidance_follows_from_guide_and_scale(
+    guide: Guide | None, scale: float, guidance: str
+) -> None:
+    assert replace(TASK, guide=guide, guidance_scale=scale).guidance == guidance
+
+
+LEVELS = LevelGuide(name="levels", sha256="7" * 64)
+CHAINS = (("eta", 1.0), ("num_skip", 2), ("chains", 32), ("burn_in", 10), ("start_calls", 10))
+DRAWN = replace(ASK, candidate=replace(CANDIDATE, chains=CHAINS))
+
+
+def test_the_level_guide_is_in_the_keys_of_chains_and_in_no_others() -> None:
+    task = replace(TASK, level_guide=LEVELS)
+    assert score_key(task, ASK) == score_key(TASK, ASK)
+    others = [replace(LEVELS, sha256="8" * 64), replace(LEVELS, name="renamed")]
+    keys = [score_key(replace(TASK, level_guide=guide), DRAWN) for guide in (LEVELS, *others)]
+    assert keys[0] == keys[2] != keys[1]
+    assert score_key(TASK, ASK) not in keys
+
+
+def test_chains_cost_their_steps_and_their_share_of_start_and_burn_in() -> None:
+    # 2 calls of ddim, 2 chain steps, 20 calls before 256 / 32 = 8 images of each chain.
+    assert calls_of(TASK, DRAWN) == 256 * (2 + 2 + 20 / 8)
+    assert calls_of(replace(TASK, guidance_scale=3.0), DRAWN) == 2 * 256 * (2 + 2 + 20 / 8)
+    smaller = replace(TASK, numerics=replace(NUMERICS, micro_batch=64))
+    assert calls_of(smaller, DRAWN) == 256 * (2 + 2 + 20 / 2)
+
+
+def test_gradients_are_charged_at_their_price_and_rounded_up() -> None:
+    by_classifier = replace(TASK, guide=GUIDE)
+    assert calls_of(by_classifier, replace(ASK, num_samples=255)) == 663  # 255 * 2.6
+    assert calls_of(by_classifier, replace(ASK, num_samples=257)) == 669  # 668.2
+
+
+@pytest.mark.parametrize(
+    ("solver", "task", "per_image"),
+    [
+        # N base passes and N gradients (ltsp), 2N gradients (stsp).
+        ("ltsp4", replace(TASK, guide=GUIDE), 5 * 1.0 + 5 * 0.3),
+        ("stsp4", replace(TASK, guide=GUIDE), 5 * 1.0 + 10 * 0.3),
+        ("ltsp4", replace(TASK, guidance_scale=2.0), 5 * 3.0),
+        ("stsp4", replace(TASK, guidance_scale=2.0), 5 * 5.0),
+    ],
+)
+def test_split_solvers_cost_their_base_calls_and_their_gradients(
+    solver: str, task: Task, per_image: float
+) -> None:
+    candidate = Candidate(solver=solver, times=(1.0, 0.8, 0.6, 0.4, 0.2, 0.0))
+    assert task.price.per_image(candidate) == pytest.approx(per_image, rel=1e-12)
+    assert calls_of(task, Ask(candidate, Bank("search"), 100)) == round(100 * per_image)
+
+
+def test_gradients_that_are_left_out_cost_nothing() -> None:
+    options = (("gradient", ("evaluate", "omit", "omit", "evaluate", "evaluate")),)
+    candidate = Candidate(solver="ltsp4", times=(1.0, 0.8, 0.6, 0.4, 0.2, 0.0), options=options)
+    cost = replace(TASK, guide=GUIDE).price.cost(candidate)
+    assert (cost.passes, cost.gradients) == (5, 3)
 
 
 @pytest.mark.parametrize(

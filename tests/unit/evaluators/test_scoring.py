@@ -12,6 +12,7 @@ import pytest
 from torch import Tensor
 
 from evaluators.banks import Bank, FloatArray
+from evaluators.chain_tiles import AnyTile
 from evaluators.fidelity import torch_fidelity_fid
 from evaluators.inline import InlineExecutor, InlineScorer
 from evaluators.packing import Part, Segment, Tile
@@ -44,7 +45,7 @@ class Counting:
         self.rows: list[int] = []
         self.taken = 0
 
-    def run(self, tiles: Sequence[Tile]) -> Generator[FloatArray, None, None]:
+    def run(self, tiles: Sequence[AnyTile]) -> Generator[FloatArray, None, None]:
         self.rows.extend(tile.rows for tile in tiles)
         for features in self.inner.run(tiles):
             self.taken += 1

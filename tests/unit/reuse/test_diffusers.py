@@ -11,9 +11,11 @@ from torch import Tensor
 
 from fewstep.denoisers import from_noise
 from fewstep.errors import InvalidInput
+from fewstep.mcmc.plan import ChainPlan
 from fewstep.process import VPDiscrete
 from fewstep.reuse import diffusers
 from fewstep.schedule import ModelSection, Schedule
+from fewstep.schedule_chains import LevelGuideSection
 
 
 def _predictor(process: VPDiscrete) -> Callable[[Tensor, int], Tensor]:
@@ -88,6 +90,29 @@ def test_a_solver_without_counterpart_is_refused() -> None:
         diffusers.scheduler(schedule)
 
 
+def test_the_scheduler_takes_the_solver_type() -> None:
+    process = VPDiscrete.linear()
+    x = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    model = _schedule(process, [657], "ddim", False).model
+    times = [*(process.time_of(index) for index in (657, 514, 258, 18)), 0.0]
+    schedule = Schedule.build(
+        times, model=model, solver="dpm-solver++-2m", options={"solver_type": "heun"}
+    )
+    predict = _predictor(process)
+    denoiser = from_noise(lambda state, t: predict(state, round(float(t[0]) * 1000) - 1), process)
+    theirs = diffusers.sample(schedule, predict, x)
+    torch.testing.assert_close(theirs, schedule.sample(denoiser, x), rtol=0.0, atol=5e-5)
+
+
+def test_orders_of_single_steps_are_refused() -> None:
+    model = _schedule(VPDiscrete.linear(), [657, 258], "ddim", False).model
+    schedule = Schedule.build(
+        [0.6, 0.4, 0.2, 0.0], model=model, solver="dpm-solver++-2m", options={"order": [2, 1, 2]}
+    )
+    with pytest.raises(InvalidInput, match=r"options\.order\[1\]=1: not exported"):
+        diffusers.scheduler(schedule)
+
+
 def test_a_schedule_that_ends_noisy_is_refused() -> None:
     clean = _schedule(VPDiscrete.linear(), [657, 258], "ddim", False)
     noisy = Schedule.build([0.6, 0.2], model=clean.model, solver="ddim")
@@ -100,3 +125,12 @@ def test_points_between_indices_are_refused() -> None:
     between = Schedule.build([0.6001, 0.2, 0.0], model=clean.model, solver="ddim")
     with pytest.raises(InvalidInput, match=r"points.k\[0\]"):
         diffusers.timesteps(between)
+
+
+def test_a_schedule_of_chains_is_refused() -> None:
+    plain = _schedule(VPDiscrete.linear(), [657, 514, 258, 18], "ddim", clip=True)
+    guide = LevelGuideSection(name="levels", sha256="0" * 64)
+    drawn = plain.with_chains(ChainPlan(eta=0.5, num_skip=2), guide=guide, images=256)
+    for export in (diffusers.timesteps, diffusers.scheduler):
+        with pytest.raises(InvalidInput, match="schedules without chains"):
+            export(drawn)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from evaluators.banks import Bank
+from evaluators.price import Price
 from evaluators.score import Ask
 from search.ledger import Ledger
 from space.candidate import Candidate
@@ -44,3 +47,14 @@ def test_without_budget_everything_is_affordable() -> None:
     asks = [Ask(A, SEARCH, 10_000)]
     assert ledger.affordable(asks) == asks
     assert ledger.left is None
+
+
+def test_each_candidate_is_charged_its_own_price_and_parts_add_up() -> None:
+    price = Price(guidance="classifier", gradient_cost=0.3)
+    ledger = Ledger(calls_per_image=99, price=price)
+    times = (1.0, 0.5, 0.0)
+    split = Candidate(solver="stsp1", times=times)  # 2 base passes and 4 gradients
+    parts = [ledger.charge(Ask(split, SEARCH, n)) for n in (65, 130, 257)]
+    assert sum(parts) == math.ceil(257 * 3.2)
+    assert ledger.charge(Ask(A, SEARCH, 100)) == 260  # 2 passes and 2 gradients
+    assert ledger.spent == sum(parts) + 260

@@ -7,12 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewstep.errors import InvalidInput
-from tests.unit.search.analytic import plan_of
+from search.plan import make_plan
+from tests.unit.search.analytic import plan_of, process, request_of
 
 
 def test_guidance_doubles_the_price_of_an_image() -> None:
     assert plan_of().calls_per_image == 4
     assert plan_of(guidance_scale=3.0).calls_per_image == 8
+
+
+def test_gradients_have_their_price_in_the_plan() -> None:
+    fields: dict[str, object] = {"guidance": "classifier", "guidance_scale": 2.0}
+    plan = make_plan(request_of(**fields), process(), gradient_cost=0.125)
+    assert plan.calls_per_image == 4 + 4 * 0.125
+    split = request_of(**fields, solver="stsp4", budget=1_279)
+    with pytest.raises(InvalidInput, match="1280 and more"):
+        make_plan(split, process(), gradient_cost=0.125)
 
 
 def test_a_budget_below_one_schedule_is_refused_with_what_is_allowed() -> None:

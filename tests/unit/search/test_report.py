@@ -8,6 +8,7 @@ from statistics import fmean
 import pytest
 
 from evaluators.banks import Bank
+from evaluators.price import Price
 from evaluators.score import Ask, Score
 from fewstep.spacing import named_grids
 from search.report import SEARCHED, ReportRow, baselines, mean_and_error, report
@@ -93,10 +94,12 @@ def test_a_row_that_fails_says_why_and_has_no_mean() -> None:
 
 def test_rows_are_plain_json_with_indices() -> None:
     rows, _ = table()
-    document = rows[0].to_dict(space_of())
+    document = rows[0].to_dict(space_of(), Price())
     assert document["indices"] == list(SEARCHED_GENOME)
     assert document["name"] == SEARCHED
-    leading = next(row for row in rows if "leading (ddim)" in row.names).to_dict(space_of())
+    leading = next(row for row in rows if "leading (ddim)" in row.names).to_dict(
+        space_of(), Price()
+    )
     assert (leading["indices"], leading["solver"]) == ([750, 500, 250, 0], "ddim")
 
 

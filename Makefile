@@ -13,7 +13,7 @@ export OMP_NUM_THREADS ?= 1
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve check format test test-slow test-all coverage bench bench-searches clean
+.PHONY: help demo serve check format test test-slow test-all coverage bench bench-searches bench-solvers bench-guided bench-dlg clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,20 @@ bench-searches: $(STAMP) ## searched schedules beside every grid, three seeds, o
 	$(SEARCHES) --solver ddim --strategies evolution random --report-images 4096
 	$(SEARCHES) --solver dpm-solver++-2m --strategies paper --seeds 0
 	$(SEARCHES) --solver ddim --strategies paper --seeds 0 --report-images 4096
+	$(BIN)/python -m benchmarks.readme
+
+# Each goes on from what its result file holds; remove the file to measure anew.
+bench-solvers: $(STAMP) ## every solver at 4 to 50 calls on named grids, and what a sampler costs
+	$(BIN)/python -m benchmarks.solver_overhead --out benchmarks/results/solver-overhead.json
+	$(BIN)/python -m benchmarks.solver_quality --out benchmarks/results/solvers-digits.json
+	$(BIN)/python -m benchmarks.readme
+
+bench-guided: $(STAMP) ## split and unsplit solvers under guidance: distance, seconds, judged quality
+	$(BIN)/python -m benchmarks.guided --out benchmarks/results/guided-digits.json
+	$(BIN)/python -m benchmarks.readme
+
+bench-dlg: $(STAMP) ## six integrators with and without Markov chains, at equal calls
+	$(BIN)/python -m benchmarks.dlg --out benchmarks/results/dlg-digits.json
 	$(BIN)/python -m benchmarks.readme
 
 clean: ## remove .venv, caches and what the demo wrote

@@ -1,0 +1,109 @@
+"""The tables of `benchmarks.guided`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TARGET = "ddim|250"
+SHOWN_STEPS = (5, 10, 20, 50, 100, 250)
+
+
+def markdown(document: dict[str, Any]) -> str:
+    """One section per problem: distances, time to the target, judged quality."""
+    where = document["machine"]
+    parts = [
+        f"# Guided sampling on `{document['model']}`",
+        "",
+        f"Unconditional model, guidance by the bundled noisy classifier or by known pixels, "
+        f"clipping off, equal steps of the training index; {document['num_distance']} samples from "
+        f"one noise. {where['cores']} cores of {where['processor']}, torch {where['torch']}, one "
+        "thread; `python -m benchmarks.guided --out ...`",
+        "",
+    ]
+    for name, entry in document["problems"].items():
+        parts += [f"## {name}", ""]
+        if "distances" in entry:
+            parts += _distances(entry)
+        if "times" in entry:
+            parts += _times(entry)
+        if "qualities" in entry:
+            parts += _qualities(entry, document["num_quality"])
+    return "\n".join(parts)
+
+
+def _distances(entry: dict[str, Any]) -> list[str]:
+    rows = entry["distances"]
+    names = list(dict.fromkeys(key.split("|")[0] for key in rows))
+    head = [
+        "RMSE over pixels to 1000-step DDIM, by steps. That reference is "
+        f"{entry['reference_to_accurate']:.4f} from the accurate solution (500 steps of AB4 in "
+        "float64): smaller differences mean nothing.",
+        "",
+        f"| solver | {' | '.join(map(str, SHOWN_STEPS))} |",
+        "|---" * (len(SHOWN_STEPS) + 1) + "|",
+    ]
+    lines = [
+        f"| `{name}` | {' | '.join(_cell(rows, name, n, 0) for n in SHOWN_STEPS)} |"
+        for name in names
+    ]
+    head2 = [
+        "",
+        "The same to the accurate solution.",
+        "",
+        f"| solver | {' | '.join(map(str, SHOWN_STEPS))} |",
+        "|---" * (len(SHOWN_STEPS) + 1) + "|",
+    ]
+    lines2 = [
+        f"| `{name}` | {' | '.join(_cell(rows, name, n, 1) for n in SHOWN_STEPS)} |"
+        for name in names
+    ]
+    return [*head, *lines, *head2, *lines2, ""]
+
+
+def _cell(rows: dict[str, Any], name: str, steps: int, which: int) -> str:
+    """A distance; empty where a solver was near enough with fewer steps."""
+    found = rows.get(f"{name}|{steps}")
+    return "" if found is None else _short(found[which])
+
+
+def _times(entry: dict[str, Any]) -> list[str]:
+    times = entry["times"]
+    goal = times["ddim"]["seconds"]
+    lines = [
+        f"As near to 1000-step DDIM as 250-step DDIM ({_short(entry['distances'][TARGET][0])}): "
+        "fewest steps, and seconds for the whole batch at that many.",
+        "",
+        "| solver | steps | network calls | gradients | seconds | of them gradients | time saved |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    names = dict.fromkeys(key.split("|")[0] for key in entry["distances"])
+    for name in names:
+        if name not in times:
+            lines.append(f"| `{name}` | never up to 250 | | | | | |")
+            continue
+        row = times[name]
+        inside = f"{row['gradient_seconds']:.2f}" if row["gradient_seconds"] else "not apart"
+        lines.append(
+            f"| `{name}` | {row['steps']:.1f} | {row['base_calls']:.0f} | "
+            f"{row['gradient_calls']:.0f} | {row['seconds']:.2f} | {inside} | "
+            f"{1.0 - row['seconds'] / goal:+.0%} |"
+        )
+    return [*lines, ""]
+
+
+def _qualities(entry: dict[str, Any], count: int) -> list[str]:
+    lines = [
+        f"Images judged by the clean classifier, which guided nothing ({count} images): share with "
+        "the wanted label, and FID.",
+        "",
+        "| solver | steps | accuracy | FID |",
+        "|---|---|---|---|",
+    ]
+    for key, row in entry["qualities"].items():
+        name, steps = key.split("|")
+        lines.append(f"| `{name}` | {steps} | {row['accuracy']:.3f} | {row['fid']:.2f} |")
+    return [*lines, ""]
+
+
+def _short(value: float) -> str:
+    return f"{value:.4f}" if value < 10 else f"{value:.1e}"

@@ -95,7 +95,9 @@ class SolverSection(BaseModel):
 
     `nfe` counts denoiser calls, `network_calls` passes of the network, `gradient_calls` gradients
     of the guide, and `cost` both in passes (null in documents before 1.2). `options` lists every
-    option of the solver with the value used; per-step ones as lists.
+    option of the solver with the value used; per-step ones as lists. Start states are noise:
+    `unit-normal`, or, where a process adds noise without scaling data down, `scaled-normal`: times
+    sigma of the first point.
     """
 
     model_config = _CONFIG
@@ -108,7 +110,7 @@ class SolverSection(BaseModel):
     cost: float | None = None
     lower_order_final: bool
     options: dict[str, Any] = Field(default_factory=dict)
-    initial_noise: Literal["unit-normal"] = "unit-normal"
+    initial_noise: Literal["unit-normal", "scaled-normal"] = "unit-normal"
 
 
 class Schedule(BaseModel):
@@ -166,6 +168,7 @@ class Schedule(BaseModel):
                 cost=model.in_passes(cost),
                 lower_order_final=is_clean and not entry.handles_clean,
                 options=_plain(options_to_dict(resolved)),
+                initial_noise="unit-normal" if process.initial_scale == 1.0 else "scaled-normal",
             ),
             points=points_of(times, process),
             terminal="zero" if is_clean else "value",
@@ -265,7 +268,7 @@ class Schedule(BaseModel):
         return Program.from_dict(self.program)
 
     def sample(self, denoiser: Denoiser, x: Tensor) -> Tensor:
-        """Run the program on start states of shape (B, C, H, W): unit normal noise.
+        """Run the program on start states of shape (B, C, H, W): noise as `initial_noise` says.
 
         The denoiser must be made with the document's clipping and guidance.
 

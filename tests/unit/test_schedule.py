@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fewstep.errors import InvalidInput
 from fewstep.mcmc import relative_times
 from fewstep.mcmc.plan import ChainPlan
-from fewstep.process import VPDiscrete
+from fewstep.process import VE, VPDiscrete, VPLinear
 from fewstep.running import sample
 from fewstep.schedule import GuideSection, ModelSection, Schedule, json_schema
 from fewstep.schedule_chains import LevelGuideSection
@@ -241,3 +241,14 @@ def test_chains_that_disagree_with_the_points_are_refused(
     with pytest.raises(InvalidInput) as caught:
         Schedule.from_dict(document)
     assert caught.value.field == field, caught.value.message
+
+
+def test_documents_say_how_start_noise_is_scaled() -> None:
+    """Variance-exploding states start as wide as their first level, others at unit variance."""
+    times = [1.0, 0.6, 0.3, 0.1, 0.0]
+    processes = {"unit-normal": VPLinear(), "scaled-normal": VE()}
+    for expected, process in processes.items():
+        model = MODEL.model_copy(update={"process": process.describe()})
+        schedule = Schedule.build(times, model=model, solver="ddim")
+        assert schedule.solver.initial_noise == expected
+        assert Schedule.from_json(schedule.to_json()) == schedule

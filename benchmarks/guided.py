@@ -1,12 +1,12 @@
-"""Guided sampling: how long each solver takes to come as near to the full path as 250-step DDIM.
+"""Guided sampling: how long each solver takes to come as near to the full path as DDIM does.
 
     python -m benchmarks.guided --model zoo:digits --out benchmarks/results/guided-digits.json
 
 For each problem: the distance (RMSE over pixels) of every solver at every number of steps to the
 1000-step guided DDIM samples from the same noise (the published reference) and to an accurate
-solution; the fewest steps at which a solver is as near as DDIM with 250, by log-linear
-interpolation; and its seconds against theirs, network and gradient apart. A second part scores the
-images of equal steps with a classifier that no guidance used. Results are stored as they are made.
+solution; the fewest steps at which a solver is as near as DDIM with 20, 50 and 250, by log-linear
+interpolation; and the seconds these take, network and gradient apart. A last part scores the images
+of equal steps with a classifier that no guidance used. Results are stored as they are made.
 """
 
 from __future__ import annotations
@@ -49,6 +49,9 @@ SOLVERS: dict[str, tuple[str, dict[str, object]]] = {
 REFERENCE = ("ddim", 1000)
 ACCURATE = ("plms4", 500)  # in float64
 TARGET = ("ddim", 250)
+GOALS = (20, 50, 250)  # steps of DDIM whose distance the others have to reach
+TIMED_STEPS = 20
+DIVERGED = 1e29
 LEAST_SHOWN = 50  # every solver is measured up to here, and beyond until it is near enough
 NUM_DISTANCE, NUM_QUALITY = 64, 256
 QUALITY_STEPS = (20,)
@@ -103,7 +106,7 @@ class _Study:
         }
         for name, (solver, settings) in SOLVERS.items():
             for steps in STEPS:
-                if steps > LEAST_SHOWN and _needed(rows, name) is not None:
+                if steps > LEAST_SHOWN and needed_steps(rows, name, TARGET[1], 0) is not None:
                     break  # near enough already
                 samples = self._samples(problem, solver, steps, settings).double()
                 rows[f"{name}|{steps}"] = [_rms(samples, reference), _rms(samples, accurate)]
@@ -113,20 +116,23 @@ class _Study:
         self._write()
 
     def times(self, problem: Problem) -> None:
-        """Seconds of each solver at the fewest steps that reach the target, in turns."""
+        """Seconds of a step of each solver, network and gradient apart, in turns."""
         entry = self._entry(problem)
-        if "times" in entry:
+        if "step_seconds" in entry:
             return
-        needed = {name: _needed(entry["distances"], name) for name in SOLVERS}
-        wanted = {name: math.ceil(steps) for name, steps in needed.items() if steps is not None}
-        turns: dict[str, list[dict[str, float]]] = {name: [] for name in wanted}
+        turns: dict[str, list[dict[str, float]]] = {name: [] for name in SOLVERS}
         for _ in range(REPEATS):
-            for name, steps in wanted.items():
-                turns[name].append(self._timed(problem, name, steps))
-        entry["times"] = {
+            for name, found in turns.items():
+                found.append(self._timed(problem, name))
+        entry["step_seconds"] = {
             name: {key: statistics.median(turn[key] for turn in found) for key in found[0]}
-            | {"steps": needed[name]}
             for name, found in turns.items()
+        }
+        entry["needed"] = {
+            f"{name}|{goal}|{which}": needed_steps(entry["distances"], name, goal, which)
+            for name in SOLVERS
+            for goal in GOALS
+            for which in (0, 1)
         }
         self._write()
 
@@ -197,24 +203,25 @@ class _Study:
         )
         return found[0]
 
-    def _timed(self, problem: Problem, name: str, steps: int) -> dict[str, float]:
+    def _timed(self, problem: Problem, name: str) -> dict[str, float]:
         solver, settings = SOLVERS[name]
         started = time.perf_counter()
         _, calls, seconds = sample(
             problem,
             solver,
-            steps,
+            TIMED_STEPS,
             self._start.float(),
             self._labels,
             process=self._process,
             options=settings,
         )
         total = time.perf_counter() - started
+        denoised = calls.get("denoised", 0)
         return {
-            "seconds": total,
-            "gradient_seconds": seconds.get("gradient", 0.0),
-            "base_calls": calls.get("base", 0) + calls.get("denoised", 0),
-            "gradient_calls": calls.get("gradient", 0) + calls.get("denoised", 0),
+            "seconds": total / TIMED_STEPS,
+            "gradient_seconds": seconds.get("gradient", 0.0) / TIMED_STEPS,
+            "passes": (calls.get("base", 0) + denoised) / TIMED_STEPS,
+            "gradients": (calls.get("gradient", 0) + denoised) / TIMED_STEPS,
         }
 
     def _entry(self, problem: Problem) -> dict[str, Any]:
@@ -231,19 +238,24 @@ class _Study:
 def _rms(a: Tensor, b: Tensor) -> float:
     """Root of the mean square difference; infinite where a sample is not finite."""
     value = float((a.double() - b.double()).square().mean().sqrt())
-    return value if math.isfinite(value) else 1e30
+    return value if math.isfinite(value) else 10 * DIVERGED
 
 
-def _needed(distances: dict[str, list[float]], name: str) -> float | None:
-    """Fewest steps as near to the reference as the target, interpolated; None if never."""
-    goal = distances[f"{TARGET[0]}|{TARGET[1]}"][0]
+def needed_steps(
+    distances: dict[str, list[float]], name: str, goal_steps: int, which: int
+) -> float | None:
+    """Fewest steps that come as near as DDIM with `goal_steps`, interpolated; None if never.
+
+    `which` reference: 0 is DDIM with 1000 steps, 1 the accurate solution.
+    """
+    goal = distances[f"ddim|{goal_steps}"][which]
     before: tuple[int, float] | None = None
     for steps in STEPS:
         if f"{name}|{steps}" not in distances:
             continue
-        distance = distances[f"{name}|{steps}"][0]
+        distance = distances[f"{name}|{steps}"][which]
         if distance <= goal:
-            if before is None or before[1] >= 1e29:
+            if before is None or before[1] >= DIVERGED:
                 return float(steps)
             share = math.log(before[1] / goal) / math.log(before[1] / distance)
             return before[0] + share * (steps - before[0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-TARGET = "ddim|250"
 SHOWN_STEPS = (5, 10, 20, 50, 100, 250)
 
 
@@ -24,7 +23,7 @@ def markdown(document: dict[str, Any]) -> str:
         parts += [f"## {name}", ""]
         if "distances" in entry:
             parts += _distances(entry)
-        if "times" in entry:
+        if "step_seconds" in entry:
             parts += _times(entry)
         if "qualities" in entry:
             parts += _qualities(entry, document["num_quality"])
@@ -67,28 +66,44 @@ def _cell(rows: dict[str, Any], name: str, steps: int, which: int) -> str:
 
 
 def _times(entry: dict[str, Any]) -> list[str]:
-    times = entry["times"]
-    goal = times["ddim"]["seconds"]
+    steps = entry["step_seconds"]
     lines = [
-        f"As near to 1000-step DDIM as 250-step DDIM ({_short(entry['distances'][TARGET][0])}): "
-        "fewest steps, and seconds for the whole batch at that many.",
+        "Milliseconds of a step for the whole batch, and what it evaluates. Unsplit solvers take "
+        "the gradient inside their one evaluation.",
         "",
-        "| solver | steps | network calls | gradients | seconds | of them gradients | time saved |",
-        "|---|---|---|---|---|---|---|",
+        "| solver | ms a step | of them gradients | passes | gradients |",
+        "|---|---|---|---|---|",
     ]
-    names = dict.fromkeys(key.split("|")[0] for key in entry["distances"])
-    for name in names:
-        if name not in times:
-            lines.append(f"| `{name}` | never up to 250 | | | | | |")
-            continue
-        row = times[name]
-        inside = f"{row['gradient_seconds']:.2f}" if row["gradient_seconds"] else "not apart"
+    for name, row in steps.items():
+        inside = f"{1e3 * row['gradient_seconds']:.1f}" if row["gradient_seconds"] else "not apart"
         lines.append(
-            f"| `{name}` | {row['steps']:.1f} | {row['base_calls']:.0f} | "
-            f"{row['gradient_calls']:.0f} | {row['seconds']:.2f} | {inside} | "
-            f"{1.0 - row['seconds'] / goal:+.0%} |"
+            f"| `{name}` | {1e3 * row['seconds']:.1f} | {inside} | {row['passes']:.2g} | "
+            f"{row['gradients']:.2g} |"
         )
+    for which, title in ((0, "1000-step DDIM"), (1, "the accurate solution")):
+        goals = sorted({int(key.split("|")[1]) for key in entry["needed"]})
+        lines += [
+            "",
+            f"Fewest steps as near to {title} as DDIM with so many, and the time saved.",
+            "",
+            f"| solver | {' | '.join(f'DDIM {goal}' for goal in goals)} |",
+            "|---" * (len(goals) + 1) + "|",
+        ]
+        lines += [
+            f"| `{name}` | {' | '.join(saved(entry, name, goal, which) for goal in goals)} |"
+            for name in steps
+        ]
     return [*lines, ""]
+
+
+def saved(entry: dict[str, Any], name: str, goal: int, which: int) -> str:
+    """Steps needed, and the share of DDIM's seconds they save."""
+    needed = entry["needed"][f"{name}|{goal}|{which}"]
+    if needed is None:
+        return "never up to 250"
+    seconds = entry["step_seconds"]
+    ratio = needed * seconds[name]["seconds"] / (goal * seconds["ddim"]["seconds"])
+    return f"{needed:.0f} ({1.0 - ratio:+.0%})"
 
 
 def _qualities(entry: dict[str, Any], count: int) -> list[str]:

@@ -84,7 +84,6 @@ class _Study:
             "weights_sha256": card.weights_sha256,
             "guides": {name: guide["sha256"] for name, guide in card.guides.items()},
             "num_distance": NUM_DISTANCE,
-            "num_quality": NUM_QUALITY,
             "machine": machine(),
             "problems": {},
         }
@@ -147,7 +146,7 @@ class _Study:
             for steps in QUALITY_STEPS:
                 rows[f"{name}|{steps}"] = self._judged(problem, solver, steps, x, labels, settings)
         rows[f"{TARGET[0]}|{TARGET[1]}"] = self._judged(problem, *TARGET, x, labels, {})
-        entry["qualities"] = rows
+        entry["qualities"], entry["num_quality"] = rows, NUM_QUALITY
         self._write()
 
     def _judged(

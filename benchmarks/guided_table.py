@@ -19,15 +19,24 @@ def markdown(document: dict[str, Any]) -> str:
         "thread; `python -m benchmarks.guided --out ...`",
         "",
     ]
-    for name, entry in document["problems"].items():
+    for name, entry in in_order(document["problems"]):
         parts += [f"## {name}", ""]
         if "distances" in entry:
             parts += _distances(entry)
         if "step_seconds" in entry:
             parts += _times(entry)
         if "qualities" in entry:
-            parts += _qualities(entry, document["num_quality"])
+            parts += _qualities(entry, entry["num_quality"])
     return "\n".join(parts)
+
+
+def in_order(problems: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Problems by kind, then by scale, which is the last word of their names."""
+    return sorted(problems.items(), key=lambda item: (item[0].split(",")[0], _scale(item[0])))
+
+
+def _scale(name: str) -> float:
+    return float(name.split()[-1])
 
 
 def _distances(entry: dict[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import readme_solvers
 from benchmarks.searches_table import Row, grids_of, uniform_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,11 +33,12 @@ def with_numbers(readme: str) -> str:
 
 
 def render() -> str:
-    """The tables of quality, and the lines on speed and memory."""
+    """The tables of searches, solvers, guidance and chains; the lines on speed and memory."""
     rows: list[Row] = json.loads((RESULTS / SEARCHES).read_text(encoding="utf-8"))
     solvers = dict.fromkeys(str(row["report"]["solver"]) for row in rows)
     tables = [_table([row for row in rows if row["report"]["solver"] == s]) for s in solvers]
-    return "\n".join([*tables, _command(rows), "", *_costs(), ""])
+    lines = [*tables, _command(rows), "", *readme_solvers.tables(), *_costs()]
+    return "\n".join([*lines, *readme_solvers.overhead(), ""])
 
 
 def _table(rows: Sequence[Row]) -> str:

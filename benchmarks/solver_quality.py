@@ -110,7 +110,7 @@ class _Study:
         """Choose the best grid of a cell, report it and the default one."""
         if row.name in VARIANTS and calls > SCREENED_CALLS[-1] and row.name not in SHOWN_VARIANTS:
             return
-        steps = _steps(row, calls)
+        steps = most_steps(row, calls)
         if steps is None or self._store.copied(row.name, calls, _same_steps(row, calls)):
             return
         programs = self._programs(row, steps)
@@ -275,7 +275,7 @@ class _Store:
             part.replace(path)
 
 
-def _steps(row: Row, calls: int) -> int | None:
+def most_steps(row: Row, calls: int) -> int | None:
     """The most steps that cost at most `calls`; None where even the shortest grid costs more."""
     solver = SOLVERS.get(row.solver)
     steps = solver.memory
@@ -289,7 +289,7 @@ def _steps(row: Row, calls: int) -> int | None:
 def _same_steps(row: Row, calls: int) -> list[int]:
     """Columns measured before this one at which the solver takes as many steps."""
     before = CALLS[: CALLS.index(calls)] if calls in CALLS else ()
-    return [other for other in before if _steps(row, other) == _steps(row, calls)]
+    return [other for other in before if most_steps(row, other) == most_steps(row, calls)]
 
 
 def _parser() -> argparse.ArgumentParser:

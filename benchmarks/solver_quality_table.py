@@ -20,7 +20,9 @@ def markdown(document: dict[str, Any]) -> str:
         f"FID of {num_samples:,} images in the model's own features (small-batch: it compares rows "
         "of this page and nothing else), ± its jackknife standard error; same noise and balanced "
         "labels everywhere. `n*` marks a row that cannot spend exactly that many calls and spent "
-        "n. Best: the closed-form grid that was best on another noise bank.",
+        "n. Best: the closed-form grid that was best on another noise bank. A blank has no grid "
+        "of so few calls, or none whose coefficients keep float32 accurate (condition 100); named "
+        "settings stop at 10 calls but for `m3`.",
         "",
         f"{machine['cores']} cores of {machine['processor']}, torch {machine['torch']}; "
         "`python -m benchmarks.solver_quality --out ...`",

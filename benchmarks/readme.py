@@ -45,6 +45,8 @@ def _table(rows: Sequence[Row]) -> str:
     """Uniform, the best named grid, random search and evolution at one solver."""
     report = rows[0]["report"]
     uniform, best = uniform_of(report), grids_of(report)[0]
+    # A name in brackets is another solver's row.
+    count = sum("(" not in name for row in grids_of(report) for name in row["names"])
     lines = [
         f"**{report['nfe']} calls, `{report['solver']}`** "
         f"({report['sets']} sets of {report['num_samples']:,} images)",
@@ -52,7 +54,7 @@ def _table(rows: Sequence[Row]) -> str:
         "| schedule | indices | FID | uniform / this | best grid - this |",
         "|---|---|---|---|---|",
         _line(f"uniform (`leading`), `{uniform['solver']}`", uniform, uniform, ""),
-        _line(f"best named grid (`{best['names'][0]}`)", best, uniform, ""),
+        _line(f"best of {count} named grids (`{best['names'][0]}`)", best, uniform, ""),
     ]
     for row in sorted(rows, key=lambda row: row["report"]["strategy"], reverse=True):
         name = f"{row['report']['strategy']}, seed {row['report']['seed']}"

@@ -31,6 +31,7 @@ REPORT: dict[str, JsonValue] = {
             "times": [1.0, 0.5, 0.25, 0.0],
             "indices": [999, 499, 249],
             "options": {},
+            "chains": None,
             "nfe": 3,
             "network_calls": 3,
             "gradient_calls": 0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -67,23 +66,16 @@ def test_the_page_about_solvers_is_that_of_this_registry(capfd: Capture, reposit
     assert page == printed, "run: fewstep solvers --markdown > docs/solvers.md"
 
 
-def test_listing_solvers_needs_no_torch_and_half_a_second_of_processor_time() -> None:
+def test_listing_solvers_needs_neither_torch_nor_the_client_of_the_service() -> None:
     code = (
         "import sys\n"
         "from fewstep.cli import app\n"
         "try:\n app(sys.argv[1:])\n"
         "except SystemExit as end:\n assert not end.code, end.code\n"
-        "assert not {'torch', 'scipy', 'httpx2'} & sys.modules.keys()\n"
+        "loaded = {'torch', 'scipy', 'httpx2'} & sys.modules.keys()\n"
+        "assert not loaded, loaded\n"
     )
-    times = []
-    for _ in range(3):  # the best of three: the first may compile
-        before = os.times()
-        subprocess.run(
-            [sys.executable, "-c", code, "solvers"], check=True, stdout=subprocess.DEVNULL
-        )
-        after = os.times()
-        times.append(sum(after[2:4]) - sum(before[2:4]))
-    assert min(times) <= 0.5, times
+    subprocess.run([sys.executable, "-c", code, "solvers"], check=True, stdout=subprocess.DEVNULL)
 
 
 def test_grids_of_a_model_are_indices(capfd: Capture) -> None:

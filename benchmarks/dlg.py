@@ -28,7 +28,7 @@ from benchmarks.machine import machine
 from fewstep.networks.models import resolve
 
 # Seeds by calls per sample; the differences at few calls are what chains are for.
-SEEDS = {10: (0, 1, 2), 20: (0, 1, 2), 50: (0,), 100: (0,)}
+SEEDS = {10: (0, 1, 2), 20: (0, 1, 2), 50: (0, 1, 2), 100: (0,)}
 ETAS = (0.05, 0.1, 0.2, 0.4, 0.8)
 TUNING_SEED, TUNING_BUDGET = 100, 20
 NUM_SAMPLES, NUM_CHAINS = 512, 128

@@ -40,32 +40,31 @@ def _scale(name: str) -> float:
 
 
 def _distances(entry: dict[str, Any]) -> list[str]:
-    rows = entry["distances"]
-    names = list(dict.fromkeys(key.split("|")[0] for key in rows))
-    head = [
+    """Distances by steps, to both references."""
+    return [
         "RMSE over pixels to 1000-step DDIM, by steps. That reference is "
         f"{entry['reference_to_accurate']:.4f} from the accurate solution (500 steps of AB4 in "
         "float64): smaller differences mean nothing.",
         "",
-        f"| solver | {' | '.join(map(str, SHOWN_STEPS))} |",
-        "|---" * (len(SHOWN_STEPS) + 1) + "|",
-    ]
-    lines = [
-        f"| `{name}` | {' | '.join(_cell(rows, name, n, 0) for n in SHOWN_STEPS)} |"
-        for name in names
-    ]
-    head2 = [
+        *_distance_table(entry["distances"], 0),
         "",
         "The same to the accurate solution.",
         "",
+        *_distance_table(entry["distances"], 1),
+        "",
+    ]
+
+
+def _distance_table(rows: dict[str, list[float]], which: int) -> list[str]:
+    names = dict.fromkeys(key.split("|")[0] for key in rows)
+    lines = [
         f"| solver | {' | '.join(map(str, SHOWN_STEPS))} |",
         "|---" * (len(SHOWN_STEPS) + 1) + "|",
     ]
-    lines2 = [
-        f"| `{name}` | {' | '.join(_cell(rows, name, n, 1) for n in SHOWN_STEPS)} |"
-        for name in names
-    ]
-    return [*head, *lines, *head2, *lines2, ""]
+    for name in names:
+        cells = [_cell(rows, name, steps, which) for steps in SHOWN_STEPS]
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return lines
 
 
 def _cell(rows: dict[str, Any], name: str, steps: int, which: int) -> str:

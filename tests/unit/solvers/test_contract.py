@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -24,7 +24,17 @@ from fewstep.solvers.options import OptionSpec, option_specs
 from tests.mixture2d import MIXTURE
 from tests.processes import PROCESSES
 
+ROUNDINGS = 64  # units in the last place; a dozen steps with a few stages round that often
 SOLVER_NAMES = SOLVERS.names()
+WITH_MEMORY = [name for name in SOLVER_NAMES if SOLVERS.get(name).memory > 1]
+# Noise and guidance leave the straight line of a constant prediction, and Euler's method in rho^2
+# bends it, by what its own tests say.
+STRAIGHT = [
+    name
+    for name in SOLVER_NAMES
+    if not (SOLVERS.get(name).is_stochastic or SOLVERS.get(name).is_split)
+    and name != "probability-flow"
+]
 
 
 def guided(x: Tensor, at: StackedLevel, kind: Kind = "denoised") -> Tensor:
@@ -39,7 +49,7 @@ def guided(x: Tensor, at: StackedLevel, kind: Kind = "denoised") -> Tensor:
 
 
 class Calm:
-    """A model that amplifies no difference of its inputs, and the largest number it has seen.
+    """A model that amplifies no difference of its inputs, and the largest numbers it has seen.
 
     So what two ways of computing differ by is their own rounding. The mixture would not do: near
     the data its slope between two components multiplies any rounding error many times over.
@@ -47,11 +57,14 @@ class Calm:
 
     def __init__(self) -> None:
         self.largest = 1.0
+        self.largest_rescaled = 1.0  # of x / alpha, the coordinate that most solvers step in
         self._mix = torch.tensor([[0.5, -0.3], [0.2, 0.6]], dtype=torch.float64)
 
     def __call__(self, x: Tensor, at: StackedLevel, kind: Kind = "denoised") -> Tensor:
         """Bounded predictions that differ by kind and level."""
         self.largest = max(self.largest, float(x.abs().max()))
+        rescaled = float((x.abs() / at.alpha[:, None]).max())
+        self.largest_rescaled = max(self.largest_rescaled, rescaled)
         bounded = torch.tanh(x @ self._mix + at.sigma[:, None] / (1.0 + at.sigma[:, None]))
         return {"denoised": 1.0, "base": 0.9, "gradient": -0.5, "impute": 0.7}[kind] * bounded
 
@@ -105,15 +118,14 @@ def cases(draw: st.DrawFn, solver: Solver) -> tuple[Process, list[float], dict[s
 
 @pytest.mark.parametrize("name", SOLVER_NAMES)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 def test_a_traced_program_and_the_solver_itself_agree(name: str, data: st.DataObject) -> None:
     process, times, options = data.draw(cases(SOLVERS.get(name)))
     try:
         program = trace(times, process=process, solver=name, options=options)
     except InvalidInput:
-        return  # options that exclude each other, named so; which ones is each family's own test
-    if program.condition > HIGH_CONDITION:
-        return
+        reject()  # options that exclude each other; which ones is each family's own test
+    assume(program.condition <= HIGH_CONDITION)  # a solver without such programs fails
     terms = noise_terms(program.noise_terms)
     draws: Iterator[Tensor] = iter(terms)
     model = Calm()
@@ -128,7 +140,10 @@ def test_a_traced_program_and_the_solver_itself_agree(name: str, data: st.DataOb
     )
     traced = run(program, model, start(), noise=terms)
     assert next(draws, None) is None
-    assert float((traced - eager).abs().max()) <= 1e-12 * model.largest
+    # Where alpha is small, a run in x / alpha rounds numbers of up to 4096 times x: these few units
+    # in the last place are the run's own, and a program, whose coefficients are of x, has none.
+    rounding = ROUNDINGS * torch.finfo(torch.float64).eps * model.largest_rescaled
+    assert float((traced - eager).abs().max()) <= max(1e-12 * model.largest, rounding)
 
 
 @pytest.mark.parametrize("name", SOLVER_NAMES)
@@ -184,14 +199,9 @@ def test_a_reader_of_json_and_numpy_gives_the_same_samples(name: str) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", SOLVER_NAMES)
+@pytest.mark.parametrize("name", STRAIGHT)
 def test_a_constant_prediction_is_integrated_exactly(name: str) -> None:
     """The flow towards a single point is a straight line in v: every method must keep to it."""
-    solver = SOLVERS.get(name)
-    if solver.is_stochastic or solver.is_split:
-        pytest.skip("noise and guidance leave the straight line")
-    if name == "probability-flow":
-        pytest.skip("Euler's method in rho^2 bends it: its own tests say by how much")
     process, times = PROCESSES[0], [0.9, 0.8, 0.6, 0.4, 0.2, 0.05]
     point = torch.tensor([0.3, -0.7], dtype=torch.float64)
     program = trace(times, process=process, solver=name)
@@ -201,11 +211,9 @@ def test_a_constant_prediction_is_integrated_exactly(name: str) -> None:
     torch.testing.assert_close(found, exact, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", SOLVER_NAMES)
+@pytest.mark.parametrize("name", WITH_MEMORY)
 def test_fewer_steps_than_a_solver_combines_are_refused(name: str) -> None:
     solver = SOLVERS.get(name)
-    if solver.memory == 1:
-        pytest.skip("one step is enough")
     times = [*np.linspace(0.9, 0.1, solver.memory - 1).tolist(), 0.0]
     with pytest.raises(InvalidInput, match=f"combines {solver.memory} predictions"):
         trace(times, process=PROCESSES[0], solver=name)

@@ -13,7 +13,7 @@ export OMP_NUM_THREADS ?= 1
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve check format test test-slow test-all coverage bench bench-searches bench-solvers bench-guided bench-dlg clean
+.PHONY: help demo serve check format test test-slow test-all coverage bench bench-searches bench-solvers bench-guided bench-dlg bench-colour clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,7 +66,8 @@ bench-searches: $(STAMP) ## searched schedules beside every grid, three seeds, o
 # Each goes on from what its result file holds; remove the file to measure anew.
 bench-solvers: $(STAMP) ## every solver at 4 to 50 calls on named grids, and what a sampler costs
 	$(BIN)/python -m benchmarks.solver_overhead --out benchmarks/results/solver-overhead.json
-	$(BIN)/python -m benchmarks.solver_quality --out benchmarks/results/solvers-digits.json
+	$(BIN)/python -m benchmarks.solver_quality --teacher \
+		--out benchmarks/results/solvers-digits.json
 	$(BIN)/python -m benchmarks.readme
 
 bench-guided: $(STAMP) ## split and unsplit solvers under guidance: distance, seconds, judged quality
@@ -75,6 +76,19 @@ bench-guided: $(STAMP) ## split and unsplit solvers under guidance: distance, se
 
 bench-dlg: $(STAMP) ## six integrators with and without Markov chains, at equal calls
 	$(BIN)/python -m benchmarks.dlg --out benchmarks/results/dlg-digits.json
+	$(BIN)/python -m benchmarks.readme
+
+COLOUR := --model zoo:cifar10-16
+COLOUR_SEARCH := $(BIN)/python -m benchmarks.searches $(COLOUR) --solver dpm-solver++-2m \
+	--strategies evolution --seeds 0 --budget 80000 --report-images 512 --report-sets 3
+bench-colour: $(STAMP) ## the colour model: named grids, and searches at 4 and 6 calls
+	$(BIN)/python -m benchmarks.solver_quality $(COLOUR) --only ddim dpm-solver++-2m \
+		--calls 4 6 10 --screen-images 64 --final-images 256 --images 2048 \
+		--out benchmarks/results/solvers-cifar10-16.json
+	$(BIN)/python -m benchmarks.network_share $(COLOUR) --num-samples 128 --slots 2 \
+		--out benchmarks/results/network-share-cifar10-16.json
+	$(COLOUR_SEARCH) --nfe 4 --out benchmarks/results/searches-cifar10-16-4.json
+	$(COLOUR_SEARCH) --nfe 6 --out benchmarks/results/searches-cifar10-16-6.json
 	$(BIN)/python -m benchmarks.readme
 
 clean: ## remove .venv, caches and what the demo wrote

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from benchmarks.machine import machine
+from benchmarks.model_card_prose import PROSE
 from benchmarks.model_card_text import model_card_text
 from fewstep.denoisers.base import StackedLevel
 from fewstep.guidance.classifier import ClassifierGuidance
@@ -34,7 +35,7 @@ Figures = dict[str, object]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gradient_cost", description=__doc__)
-    parser.add_argument("model", choices=["zoo:digits"])
+    parser.add_argument("model", choices=list(PROSE))
     parser.add_argument("--repetitions", type=int, default=REPETITIONS)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)

@@ -18,7 +18,7 @@ from fewstep.networks.card import ModelCard
 from fewstep.networks.guides import load_guide
 from fewstep.networks.models import load_network
 from fewstep.networks.zoo.classifier import to_network_range
-from fewstep.networks.zoo.data import load_digits_images
+from fewstep.networks.zoo.digits_data import load_digits_images
 from fewstep.process import Process
 from fewstep.program import trace
 from fewstep.running import run

@@ -8,11 +8,13 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+from fewstep.networks.zoo.processor import processor_name
+
 
 def machine() -> dict[str, object]:
     """Processor, cores, system, and the versions that matter for speed."""
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "system": platform.system(),
         "python": platform.python_version(),
@@ -25,13 +27,3 @@ def write_result(path: Path, figures: dict[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**figures, "machine": machine()}, indent=1, sort_keys=True)
     path.write_text(text + "\n", encoding="utf-8")
-
-
-def _processor() -> str:
-    """The model name as Linux gives it, or what the platform says."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

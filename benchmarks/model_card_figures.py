@@ -2,46 +2,62 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-from scipy.spatial.distance import cdist
+import statistics
+import time
 
+import numpy as np
+import torch
+
+from benchmarks.machine import machine
 from benchmarks.model_card_samples import SampleSet
+from benchmarks.real_images import Array, RealImages
 from evaluators.fidelity import kid, precision_recall
 from evaluators.frechet import Gaussian, fit_gaussian, frechet_distance
 from evaluators.references import load_reference
 from fewstep.networks.adm.shapes import tensor_shapes
 from fewstep.networks.card import ModelCard
-from fewstep.networks.zoo.data import Split, load_digits_images
+from fewstep.networks.models import load_network, resolve
+from fewstep.networks.zoo.data import Images, Labels
+from fewstep.networks.zoo.recipe import Recipe
 
-NUM_SPLITS = 4  # random halvings of the real images
-HALVING_SEED = 7
 KID_SUBSET = 400
 _CLOSEST = 0.05  # the quantile in which copies of training images would show first
+_LOADINGS = 9
+_CHUNK = 500  # rows of a table of distances at a time
 
-Array = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
 Figures = dict[str, object]
 
 
-def weight_figures(card: ModelCard) -> Figures:
+def weight_figures(card: ModelCard, recipe: Recipe, images: Images, labels: Labels) -> Figures:
     """Size of the network, and the classifier's accuracy on images nobody trained on."""
-    from fewstep.networks.zoo.classifier import load_classifier, logits
+    from fewstep.networks.zoo.classifier import load_classifier
+    from fewstep.networks.zoo.classifier_training import accuracy
 
-    images, labels = load_digits_images("heldout")
-    predicted = logits(load_classifier(card.folder / "classifier.safetensors"), images).argmax(1)
     return {
         "parameters": sum(int(np.prod(s)) for s in tensor_shapes(card.unet_config()).values()),
         "file_bytes": card.weights_path.stat().st_size,
-        "classifier_accuracy": float((predicted == labels).mean()),
+        "classifier_accuracy": accuracy(load_classifier(recipe, card.folder), images, labels),
         "num_heldout": len(labels),
     }
 
 
-def real_halves(card: ModelCard) -> Figures:
-    """How far one half of the real images is from the other: the floor at that count."""
-    every = _features(card, "all")
-    pairs = _halvings()
+def loading_figures(card: ModelCard) -> Figures:
+    """Seconds from a model reference to a network that can be called, files warm: the median."""
+    seconds = []
+    for _ in range(_LOADINGS):
+        started = time.perf_counter()
+        load_network(resolve(card.name))
+        seconds.append(time.perf_counter() - started)
+    return {
+        "seconds": statistics.median(seconds),
+        "repetitions": len(seconds),
+        "machine": machine(),
+    }
+
+
+def real_halves(real: RealImages, count: int) -> Figures:
+    """How far `count` real images at most are from as many others: the floor at that count."""
+    every, pairs = real.features["all"], real.halvings(count)
     fids = [frechet_distance(every[a], fit_gaussian(every[b])) for a, b in pairs]
     overlaps = [precision_recall(every[a], every[b]) for a, b in pairs]
     return {
@@ -55,7 +71,7 @@ def real_halves(card: ModelCard) -> Figures:
     }
 
 
-def teacher_figures(card: ModelCard, samples: SampleSet) -> Figures:
+def teacher_figures(card: ModelCard, samples: SampleSet, real: RealImages) -> Figures:
     """A teacher's samples against the real images."""
     return {
         "num_samples": len(samples.images),
@@ -63,17 +79,17 @@ def teacher_figures(card: ModelCard, samples: SampleSet) -> Figures:
             name: frechet_distance(samples.features, _reference(card, name))
             for name in sorted(card.references)
         },
-        "kid": kid(samples.features, _features(card, "all"), subset_size=KID_SUBSET).mean,
-        "at_half_counts": _against_halves(card, samples),
+        "kid": kid(samples.features, real.features["all"], subset_size=KID_SUBSET).mean,
+        "at_half_counts": _against_halves(samples, real),
         "class_accuracy": float((samples.predicted == samples.labels).mean()),
-        "nearest_training_image": _nearest(card, samples),
+        "nearest_training_image": _nearest(samples, real),
     }
 
 
-def _against_halves(card: ModelCard, samples: SampleSet) -> Figures:
+def _against_halves(samples: SampleSet, real: RealImages) -> Figures:
     """As `real_halves`, with as many samples in place of the first half."""
-    every, count, fids, overlaps, kids = _features(card, "all"), 0, [], [], []
-    for split, (a, b) in enumerate(_halvings()):
+    every, count, fids, overlaps, kids = real.features["all"], 0, [], [], []
+    for split, (a, b) in enumerate(real.halvings(len(samples.features))):
         count = min(len(a), len(samples.features))
         start = split * count % (len(samples.features) - count + 1)
         drawn = samples.features[start : start + count]
@@ -90,58 +106,43 @@ def _against_halves(card: ModelCard, samples: SampleSet) -> Figures:
     }
 
 
-def _nearest(card: ModelCard, samples: SampleSet) -> Figures:
+def _nearest(samples: SampleSet, real: RealImages) -> Figures:
     """Distance to the nearest training image, of samples and of held-out images.
 
     A model that copies has samples closer than held-out images, first among the closest.
     """
-    pixels = {split: _pixels(load_digits_images(split)[0]) for split in ("train", "heldout")}
-    features = {split: _features(card, split) for split in ("train", "heldout")}
+    train, heldout = _pixels(real.images["train"]), _pixels(real.images["heldout"])
+    features = real.features
     return {
         "num_samples": len(samples.images),
-        "num_heldout": len(pixels["heldout"]),
-        "num_training": len(pixels["train"]),
+        "num_heldout": len(heldout),
+        "num_training": len(train),
         "features": _compare(samples.features, features["heldout"], features["train"]),
-        "pixels_rms": _compare(_pixels(samples.images), pixels["heldout"], pixels["train"]),
+        "pixels_rms": _compare(_pixels(samples.images), heldout, train),
     }
 
 
 def _compare(drawn: Array, heldout: Array, train: Array) -> Figures:
-    found = {"samples": drawn, "heldout": heldout}
     table: Figures = {}
-    for name, rows in found.items():
-        nearest = cdist(rows, train).min(axis=1)
+    for name, rows in {"samples": drawn, "heldout": heldout}.items():
+        nearest = nearest_distances(rows, train)
         table[f"{name}_median"] = float(np.median(nearest))
         table[f"{name}_closest_5_percent"] = float(np.quantile(nearest, _CLOSEST))
     return table
 
 
-def _halvings() -> list[tuple[Rows, Rows]]:
-    """Random halves of the real images, equal in every class, as the samples' labels are.
-
-    Halves with classes in random numbers would be farther apart, and the floor too high.
-    """
-    rng, labels = np.random.default_rng(HALVING_SEED), load_digits_images("all")[1]
-    pairs = []
-    for _ in range(NUM_SPLITS):
-        orders = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
-        sizes = [len(order) // 2 for order in orders]
-        first = [order[:size] for order, size in zip(orders, sizes, strict=True)]
-        second = [order[size : 2 * size] for order, size in zip(orders, sizes, strict=True)]
-        pairs.append((np.concatenate(first), np.concatenate(second)))
-    return pairs
+def nearest_distances(rows: Array, others: Array) -> Array:
+    """Euclidean distance of each row to the nearest of the others, (N,)."""
+    table = torch.from_numpy(others).double()
+    parts = torch.from_numpy(rows).double().split(_CHUNK)
+    found: Array = torch.cat([torch.cdist(part, table).amin(1) for part in parts]).numpy()
+    return found
 
 
-def _pixels(images: npt.NDArray[np.uint8]) -> Array:
+def _pixels(images: Images) -> Array:
     """Rows whose Euclidean distance is the root mean square difference in [-1, 1]."""
     flat = images.reshape(len(images), -1).astype(np.float32) / 127.5
     return flat / np.float32(flat.shape[1] ** 0.5)
-
-
-def _features(card: ModelCard, split: Split) -> Array:
-    features = load_reference(card.reference_path(f"digits-{split}")).features
-    assert features is not None, "1,797 images of 64 features are stored in full"
-    return features
 
 
 def _reference(card: ModelCard, name: str) -> Gaussian:

@@ -22,7 +22,7 @@ from fewstep.solvers import SOLVERS
 from fewstep.spacing import grid
 
 _BATCH = 256
-_ROWS = 8  # of the picture
+_ROWS = 10  # of the picture
 _ZOOM = 6  # screen pixels per pixel of an image
 _GAP = 1  # pixels between images
 _GAP_GREY = 96
@@ -63,11 +63,14 @@ def draw_samples(
 
 def write_picture(images: npt.NDArray[np.uint8], path: Path, *, columns: int) -> None:
     """The first images as a grid, one class per column when labels are balanced."""
-    _, _, height, width = images.shape
+    _, channels, height, width = images.shape
     cell = (height + _GAP, width + _GAP)
-    sheet = np.full((_ROWS * cell[0] + _GAP, columns * cell[1] + _GAP), _GAP_GREY, np.uint8)
+    shape = (_ROWS * cell[0] + _GAP, columns * cell[1] + _GAP, channels)
+    sheet = np.full(shape, _GAP_GREY, np.uint8)
     for index, image in enumerate(images[: _ROWS * columns]):
         top, left = (_GAP + n * size for n, size in zip(divmod(index, columns), cell, strict=True))
-        sheet[top : top + height, left : left + width] = image[0]
+        sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)
     size = (sheet.shape[1] * _ZOOM, sheet.shape[0] * _ZOOM)
-    Image.fromarray(sheet).resize(size, Image.Resampling.NEAREST).save(path, optimize=True)
+    Image.fromarray(sheet.squeeze()).resize(size, Image.Resampling.NEAREST).save(
+        path, optimize=True
+    )

@@ -5,79 +5,76 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.model_card_prose import PROSE, Prose
+
 Table = Mapping[str, Any]  # the document was checked by `fewstep.networks.card`
-
-_INTRODUCTION = """\
-# zoo:digits
-
-A small class-conditional diffusion model of handwritten digits, 8x8 pixels, one grey channel. It is
-here to search few-step schedules on in minutes, on real images, without a GPU.
-
-![Samples of the teacher; one digit per column](samples.png)
-
-## What it is
-
-| | |
-|---|---|
-"""
-_TRAINING = """
-## How it was trained
-
-On 1,500 of the 1,797 digits of the UCI set "Optical recognition of handwritten digits", as they
-ship inside scikit-learn; 297 are held out (a fixed, stratified split). Noise prediction, linear
-betas, 1000 steps, labels dropped with probability 0.1 in favour of a null label. The classifier,
-whose 64 penultimate activations are the features of every distance below, saw the same 1,500.
-
-    python -m fewstep.networks.zoo.train digits --out DIR     # resumes where it was stopped
-    cp DIR/*.json DIR/classifier.safetensors DIR/unet.safetensors fewstep/networks/zoo/digits/
-    python -m benchmarks.model_card zoo:digits                # writes this page
-
-The same seed gives the same bytes on the same kind of machine with the same version of torch.
-"""
-_GUIDES = """
-## Guides
-
-Small networks that steer or start sampling, trained on the same 1,500 images; figures are of states
-around the held-out ones.
-
-    python -m fewstep.networks.zoo.train digits-guides --out fewstep/networks/zoo/digits
-    python -m benchmarks.gradient_cost zoo:digits             # writes this page
-"""
-_LIMITS = """
-## Limits
-
-Made to compare schedules, not to make digits. Distances are measured on this classifier's features
-and cannot be compared with those of Inception features. Most of the reference images were trained
-on; the distances to the nearest training image say how much that matters.
-"""
 
 
 def model_card_text(document: Table) -> str:
     """The page for a card with its `measured` figures."""
-    measured = document["measured"]
+    measured, prose = document["measured"], PROSE[document["name"]]
     parts = (
-        _INTRODUCTION + _facts(document, measured["weights"]) + _TRAINING,
+        _opening(document, prose)
+        + _facts(document, prose, measured)
+        + _training_section(prose, measured.get("training")),
         _floor_section(measured),
         _distance_section(measured["teachers"]),
         _nearest_section(measured["teachers"]),
     )
-    return "\n".join(parts) + _guides_section(document.get("guides", {})) + _LIMITS
+    guides = _guides_section(prose, document.get("guides", {}))
+    return "\n".join(parts) + guides + f"\n## Limits\n\n{prose.limits}"
 
 
-def _facts(document: Table, weights: Table) -> str:
-    architecture = document["architecture"]
+def _opening(document: Table, prose: Prose) -> str:
+    return (
+        f"# {document['name']}\n\n{prose.introduction}\n![{prose.picture}](samples.png)\n\n"
+        "## What it is\n\n| | |\n|---|---|\n"
+    )
+
+
+def _training_section(prose: Prose, training: Table | None) -> str:
+    commands = "".join(f"    {command}\n" for command in prose.commands)
+    return (
+        f"\n## How it was trained\n\n{prose.training}\n{commands}\nThe same seed gives the same "
+        "bytes on the same kind of machine with the same version of torch.\n"
+    ) + ("" if training is None else _speed_text(training))
+
+
+def _speed_text(training: Table) -> str:
+    threads = " or ".join(str(count) for count in training["threads"])
+    return (
+        f"\n{training['steps']:,} steps, {training['images_seen'] / 1e6:.2f} million images at "
+        f"{training['images_per_second']:.0f} a second on {', '.join(training['devices'])} "
+        f"({threads} threads, torch {', '.join(training['torch'])}): "
+        f"{training['flops_per_image'] / 1e9:.2f} GFLOP an image, forward and backward, which is "
+        f"{100 * training['share_of_bf16_rate']:.0f} % of the "
+        f"{training['bf16_flops_per_second'] / 1e12:.2f} TFLOP/s that a large bfloat16 matrix "
+        "product reached there.\n"
+    )
+
+
+def _facts(document: Table, prose: Prose, measured: Table) -> str:
+    architecture, weights = document["architecture"], measured["weights"]
     rows = {
         "network": f"ADM UNet, {weights['parameters']:,} parameters, "
         f"{weights['file_bytes'] / 1e6:.1f} MB in half precision",
         "widths": f"{architecture['model_channels']} channels times "
-        f"{architecture['channel_mult']}, attention at 4x4",
+        f"{architecture['channel_mult']}, attention at {_attention_sides(document)}",
+        "betas": f"{document['process']['beta_schedule']}",
         "predicts": f"{document['prediction']}, clipped to [-1, 1]: {document['clip_denoised']}",
-        "labels": f"{document['num_classes']} digits; {document['null_label']} is none of them",
+        "labels": f"{document['num_classes']} {prose.classes}; {document['null_label']} is none "
+        "of them",
         "features": f"{document['extractor']}, accuracy {weights['classifier_accuracy']:.4f} on "
         f"{weights['num_heldout']} held-out images",
         "weights": f"sha256 `{document['weights_sha256']}`",
         "licence": document["licence"],
     }
+    if "loading" in measured:
+        loading = measured["loading"]
+        rows["loading"] = (
+            f"{loading['seconds']:.2f} s from reference to network on "
+            f"{loading['machine']['processor']}, median of {loading['repetitions']}"
+        )
     return "".join(f"| {name} | {value} |\n" for name, value in rows.items())
 
 
@@ -137,10 +134,18 @@ def _nearest_section(teachers: Table) -> str:
     ) + "".join(rows)
 
 
-def _guides_section(guides: Table) -> str:
+def _attention_sides(document: Table) -> str:
+    side = document["image_shape"][1]
+    sides = [side // factor for factor in document["architecture"]["attention_resolutions"]]
+    return " and ".join(f"{size}x{size}" for size in sides)
+
+
+def _guides_section(prose: Prose, guides: Table) -> str:
     described = {"noisy-label": _noisy_label_text, "noise-level": _noise_level_text}
     texts = [described[guide["kind"]](name, guide) for name, guide in guides.items()]
-    return _GUIDES + "".join(texts) if texts else ""
+    commands = "".join(f"    {command}\n" for command in prose.guide_commands)
+    heading = f"\n## Guides\n\n{prose.guides}\n{commands}"
+    return heading + "".join(texts) if texts else ""
 
 
 def _guide_heading(name: str, measured: Table) -> str:
@@ -158,7 +163,7 @@ def _noisy_label_text(name: str, guide: Table) -> str:
     times = [f"{n * width:.1f} to {(n + 1) * width:.1f}" for n in range(len(accuracies))]
     return (
         _guide_heading(name, measured)
-        + f"The digit that a noisy state shows. {_cost_text(guide)}"
+        + f"What a noisy state shows. {_cost_text(guide)}"
         + f"{measured['states_per_quintile']:,} states in each fifth of the time.\n\n"
         + "| t | accuracy | cross-entropy |\n|---|---|---|\n"
         + "".join(
@@ -187,12 +192,18 @@ def _noise_level_text(name: str, guide: Table) -> str:
         + "The posterior of rho = sigma/alpha of a state. "
         + f"{measured['states_per_band']:,} states in each band; chance is a cross-entropy of "
         + f"{measured['chance_cross_entropy']:.2f}. Reachable is that of the exact posterior, "
-        + "which knows the held-out images; the variance ratio, of sampled levels over true ones, "
-        + "is 1 where the posterior is calibrated. Bias and deviation are of log rho.\n\n"
+        + f"which knows {_known(measured)}the held-out images; the variance ratio, of sampled "
+        + "levels over true ones, is 1 where the posterior is calibrated. Bias and deviation are "
+        + "of log rho.\n\n"
         + "| rho | cross-entropy | reachable | bias of the likeliest | its deviation "
         + "| variance ratio |\n|---|---|---|---|---|---|\n"
         + "".join(_band_row(band) for band in measured["bands"])
     )
+
+
+def _known(measured: Table) -> str:
+    known = measured.get("num_known_to_reachable")
+    return "" if known is None else f"{known:,} images, among them "
 
 
 def _band_row(band: Table) -> str:

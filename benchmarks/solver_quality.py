@@ -1,6 +1,6 @@
 """Every solver at few and many calls, on its best closed-form grid and on the default one.
 
-    python -m benchmarks.solver_quality --out benchmarks/results/solvers-digits.json
+    python -m benchmarks.solver_quality --teacher --out benchmarks/results/solvers-digits.json
 
 The best grid of a solver and a number of calls is chosen on one noise bank and reported on another:
 all grids with few images, then the best of them with more. Between the numbers of calls at which
@@ -34,8 +34,7 @@ from fewstep.spacing import grid, named_grids
 CALLS = (4, 6, 10, 5, 8, 15, 20, 50)  # in the order in which they are measured
 DEFAULT_GRID = "leading"
 TEACHER = ("ddim", 1000)
-NUM_SAMPLES = 512
-SCREEN_IMAGES, FINAL_IMAGES, NUM_FINAL = 64, 128, 3
+NUM_FINAL = 3
 SCREENED_CALLS = (4, 6, 10)  # all grids are tried here; elsewhere those best at the nearest below
 NUM_KEPT = 3
 
@@ -70,17 +69,35 @@ class Row:
     options: dict[str, object]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Images per measurement.
+
+    Attributes:
+        screen: All grids are tried with so many.
+        final: The best of them with so many.
+        report: What the table shows is of so many.
+    """
+
+    screen: int = 64
+    final: int = 128
+    report: int = 512
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
     options = _parser().parse_args(arguments)
     task = make_task(options.model)
     store = _Store(options.out, {"model": options.model, "weights_sha256": task.weights_sha256})
     with ImageBatches(task, slots=options.slots) as batches:
-        study = _Study(batches, store)
+        counts = Counts(
+            screen=options.screen_images, final=options.final_images, report=options.images
+        )
+        study = _Study(batches, store, counts)
         for calls in options.calls:
             for row in rows(options.only):
                 study.measure(row, calls)
-        if not options.only:
+        if options.teacher:
             study.measure_teacher()
     print(markdown(store.document))
     return 0
@@ -99,9 +116,10 @@ def rows(only: Sequence[str]) -> Iterator[Row]:
 class _Study:
     """Measures what the store does not hold yet."""
 
-    def __init__(self, batches: ImageBatches, store: _Store) -> None:
+    def __init__(self, batches: ImageBatches, store: _Store, counts: Counts) -> None:
         self._batches = batches
         self._store = store
+        self._counts = counts
         if not isinstance(batches.process, VPDiscrete):
             raise InvalidInput("model: the grids here are those of a discrete process")
         self._process = batches.process
@@ -157,7 +175,7 @@ class _Study:
             return {best: programs[best]} if best in programs else {}
         kept: set[str] = set()
         for screened in (below, above):
-            scores = self._store.scores(row.name, screened, SCREEN_IMAGES)
+            scores = self._store.scores(row.name, screened, self._counts.screen)
             kept |= set(sorted((g for g in scores if g in programs), key=scores.get)[:NUM_KEPT])  # type: ignore[arg-type]
         return {name: programs[name] for name in programs if name in kept} or programs
 
@@ -165,9 +183,10 @@ class _Study:
         """The grid with the lowest distance on the search bank."""
         if len(programs) == 1:
             return next(iter(programs))
-        screened = self._scores(row, calls, programs, SCREEN_IMAGES)
+        screened = self._scores(row, calls, programs, self._counts.screen)
         names = sorted(programs, key=lambda name: screened[name])[:NUM_FINAL]
-        final = self._scores(row, calls, {name: programs[name] for name in names}, FINAL_IMAGES)
+        kept = {name: programs[name] for name in names}
+        final = self._scores(row, calls, kept, self._counts.final)
         return min(names, key=lambda name: final[name])
 
     def _scores(
@@ -188,16 +207,17 @@ class _Study:
     ) -> None:
         """Measure one program on the report bank, unless this grid's measurement is stored."""
         program = programs[name]
-        if self._store.has(row.name, calls, which, name):
+        count = self._counts.report
+        if self._store.has(row.name, calls, which, name, count):
             return
-        if self._store.has(row.name, calls, _OTHER[which], name):
+        if self._store.has(row.name, calls, _OTHER[which], name, count):
             self._store.copy(row.name, calls, _OTHER[which], which)
             return
-        quality = self._batches.quality(program, Bank("report"), NUM_SAMPLES)
+        quality = self._batches.quality(program, Bank("report"), count)
         entry = asdict(quality) | {
             "grid": name,
             "nfe": program.nfe,
-            "num_samples": NUM_SAMPLES,
+            "num_samples": count,
             "solver": row.solver,
             "options": row.options,
         }
@@ -230,10 +250,10 @@ class _Store:
         self.document["screening"][f"{name}|{calls}|{num_samples}"] = scores
         self._write()
 
-    def has(self, name: str, calls: int, which: str, grid_name: str) -> bool:
+    def has(self, name: str, calls: int, which: str, grid_name: str, count: int) -> bool:
         """Whether a cell holds the measurement of this grid."""
         cell = self.document["cells"].get(f"{name}|{calls}|{which}", {})
-        return bool(cell.get("grid") == grid_name and cell.get("num_samples") == NUM_SAMPLES)
+        return bool(cell.get("grid") == grid_name and cell.get("num_samples") == count)
 
     def grid(self, name: str, calls: int) -> str | None:
         """The grid that was best at a number of calls."""
@@ -299,6 +319,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default="zoo:digits")
     parser.add_argument("--calls", nargs="+", type=int, default=list(CALLS))
     parser.add_argument("--only", nargs="+", default=[], help="rows; all by default")
+    parser.add_argument("--teacher", action="store_true", help="measure all training steps too")
+    for flag, count, of in (
+        ("--images", Counts().report, "each measurement that is shown"),
+        ("--screen-images", Counts().screen, "each grid"),
+        ("--final-images", Counts().final, f"the {NUM_FINAL} best grids"),
+    ):
+        parser.add_argument(flag, type=int, default=count, help=f"of {of}")
     parser.add_argument("--slots", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True, help="JSON file; .md goes beside it")
     return parser

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-import fewstep.networks
 from evaluators.checksum import file_sha256
 from fewstep.canonical import content_hash
 from fewstep.errors import InvalidInput
+from fewstep.networks.zoo.recipe import CLASSIFIER_FILE, Recipe
+from fewstep.networks.zoo.recipes import RECIPES
 from fewstep.registry import Registry
 
 if TYPE_CHECKING:  # this file is imported where torch must not be
@@ -40,10 +41,6 @@ class ExtractorEntry:
     sha256: Callable[[], str]
     load: Callable[[str], Extractor]  # takes the device
 
-
-_DIGITS_WEIGHTS = (
-    Path(fewstep.networks.__file__).parent / "zoo" / "digits" / "classifier.safetensors"
-)
 
 EXTRACTORS: Registry[ExtractorEntry] = Registry("extractor")
 
@@ -73,20 +70,20 @@ def to_uint8(images: Tensor) -> Tensor:
     return ((images + 1.0) * 127.5).round().clamp(0.0, 255.0).to(torch.uint8)
 
 
-class _Digits:
-    """The classifier of the bundled digits."""
+class _ZooClassifier:
+    """The classifier of a bundled model."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, recipe: Recipe, device: str) -> None:
         from fewstep.networks.zoo.classifier import load_classifier
 
-        self._model = load_classifier(_DIGITS_WEIGHTS).to(device)
+        self._model = load_classifier(recipe).to(device)
 
     def features(self, images: Tensor) -> Tensor:
-        """Its 64 penultimate activations."""
+        """Its penultimate activations."""
         return self._layers(images)[0]
 
     def logits(self, images: Tensor) -> Tensor:
-        """Its 10 class scores."""
+        """Its class scores."""
         return self._layers(images)[1]
 
     def _layers(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,9 +112,14 @@ class _Pixels:
         )
 
 
-EXTRACTORS.register(
-    "zoo-digits-classifier-64",
-    ExtractorEntry(sha256=lambda: file_sha256(_DIGITS_WEIGHTS), load=_Digits),
-)
+for _recipe in RECIPES.values():
+    _weights = _recipe.folder / CLASSIFIER_FILE
+    if _weights.exists():  # not every recipe's weights are bundled
+        EXTRACTORS.register(
+            _recipe.extractor,
+            ExtractorEntry(
+                sha256=partial(file_sha256, _weights), load=partial(_ZooClassifier, _recipe)
+            ),
+        )
 # It has no weights: its version stands for them.
 EXTRACTORS.register("pixels", ExtractorEntry(sha256=lambda: content_hash("pixels 1"), load=_Pixels))

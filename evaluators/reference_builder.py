@@ -17,7 +17,8 @@ from evaluators.features import extractor_identity, load_extractor
 from evaluators.references import ReferenceStatistics
 from fewstep.errors import FewstepError, InvalidInput
 from fewstep.networks.models import resolve
-from fewstep.networks.zoo.data import Split, load_digits_images
+from fewstep.networks.zoo.data import Split
+from fewstep.networks.zoo.recipes import RECIPES, recipe_of
 from fewstep.registry import Registry
 
 Bytes = npt.NDArray[np.uint8]
@@ -123,20 +124,31 @@ def build_for_model(
     split: Split | None,
     folder: Path | None,
     resize_rule: str,
+    data: Path | None = None,
     roots: Sequence[Path] = (),
 ) -> ReferenceStatistics:
-    """Statistics for a model: of a folder, or of a split of the images it was trained on."""
+    """Statistics for a model: of a folder, or of a split of the images it was trained on.
+
+    Args:
+        model: Model reference.
+        split: Which of the images of a model that has a recipe.
+        folder: A folder of images instead.
+        resize_rule: How a folder's images come to the model's size.
+        data: The archive that holds the split, where the images are not bundled.
+        roots: Folders of model folders.
+    """
     card = resolve(model, roots=roots)
     if folder is not None:
         images = read_images(folder, card.image_shape, resize_rule=resize_rule)
         source = f"{len(images)} images of a folder named {folder.name}"
-    elif model == "zoo:digits" and split is not None:
+    elif split is not None and any(model == recipe.name for recipe in RECIPES.values()):
         resize_rule = "none"
-        images, _ = load_digits_images(split)
-        source = f"zoo:digits, split {split}"
+        images, _ = recipe_of(model).load(data, split)
+        source = f"{model}, split {split}"
     else:
+        known = ", ".join(recipe.name for recipe in RECIPES.values())
         raise InvalidInput(
-            f"split={split!r} of model={model!r}: bundled images are those of zoo:digits, splits "
+            f"split={split!r} of model={model!r}: known images are those of {known}, splits "
             f"{', '.join(SPLITS)}; for another model name a folder with --images",
             field="split",
         )
@@ -152,6 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             split=options.split,
             folder=options.images,
             resize_rule=options.resize,
+            data=options.data,
             roots=options.root,
         )
     except FewstepError as error:
@@ -167,8 +180,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model", required=True, help="model whose extractor and size are used")
     images = parser.add_mutually_exclusive_group(required=True)
-    images.add_argument("--split", choices=SPLITS, help="a split of the model's bundled images")
+    images.add_argument("--split", choices=SPLITS, help="a split of the images of a zoo model")
     images.add_argument("--images", type=Path, help="a folder of PNG and JPEG files")
+    parser.add_argument("--data", type=Path, help="archive of the split, where it is not bundled")
     parser.add_argument("--resize", default="none", help="none, or center-crop-bicubic")
     parser.add_argument("--root", type=Path, action="append", default=[], help="model root folder")
     parser.add_argument("--out", type=Path, required=True, help="file to write")

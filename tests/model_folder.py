@@ -15,10 +15,10 @@ from evaluators.reference_builder import build_reference
 from fewstep.networks.adm.config import UNetConfig
 from fewstep.networks.adm.unet import UNet
 from fewstep.networks.guides import GRID_KEY
-from fewstep.networks.zoo.data import load_digits_images
+from fewstep.networks.zoo.digits_data import load_digits_images
+from fewstep.networks.zoo.digits_recipe import DIGITS
 from fewstep.networks.zoo.noise_level_classifier import NoiseLevelClassifier
 from fewstep.networks.zoo.noisy_classifier import NoisyClassifier
-from fewstep.networks.zoo.recipe import DIGITS_UNET
 from fewstep.process import VPDiscrete
 
 MODEL = "file:random"
@@ -43,7 +43,7 @@ def write_model(
     """
     folder = root / MODEL.removeprefix("file:")
     folder.mkdir(parents=True)
-    config = DIGITS_UNET if is_conditional else replace(DIGITS_UNET, num_classes=None)
+    config = DIGITS.unet if is_conditional else replace(DIGITS.unet, num_classes=None)
     weights = _random_weights(config)
     weights["out.2.bias"] += output_bias
     save_file(weights, folder / "unet.safetensors")

@@ -43,6 +43,8 @@ class Guide(TypedDict):
     kind: GuideKind
     file: str  # safetensors beside the card
     sha256: str
+    # Of noisy-label: (channels, stride) of its convolutions; absent where they are the default.
+    layers: NotRequired[list[tuple[int, int]]]
     # Of noisy-label: seconds of one gradient over seconds of one pass of the card's network, at 256
     # states in float32 on one thread. Absent until benchmarks.gradient_cost has measured it.
     gradient_cost: NotRequired[float]
@@ -206,6 +208,9 @@ def _check_choices(card: ModelCard) -> None:
     if channels != config.in_channels or any(side % config.downsample_factor for side in sides):
         allowed = f"{config.in_channels} channels, sides multiples of {config.downsample_factor}"
         raise _bad("image_shape", card.image_shape, allowed)
+    if config.out_channels not in (channels, 2 * channels):
+        allowed = f"{channels}, or {2 * channels} where the variance is learned"
+        raise _bad("architecture.out_channels", config.out_channels, allowed)
     card.make_process()
 
 
@@ -226,6 +231,15 @@ def _check_guides(card: ModelCard) -> None:
         if cost is not None and not (is_label and 0.0 < cost < math.inf):
             allowed = "a positive number, of noisy-label guides alone"
             raise _bad(f"guides.{name}.gradient_cost", cost, allowed)
+        layers = guide.get("layers")
+        if layers is not None and not (is_label and _are_layers(layers)):
+            allowed = "1 to 32 pairs (channels to 4096, stride 1 or 2), of noisy-label alone"
+            raise _bad(f"guides.{name}.layers", layers, allowed)
+
+
+def _are_layers(layers: list[tuple[int, int]]) -> bool:
+    is_each_legal = all(1 <= width <= 4096 and stride in (1, 2) for width, stride in layers)
+    return 1 <= len(layers) <= 32 and is_each_legal
 
 
 def _bad(what: str, value: object, allowed: str) -> InvalidInput:

@@ -63,8 +63,10 @@ def check_sha256(file: str, found: str, wanted: str) -> None:
         )
 
 
-def check_shapes(file: str, found: Shapes, wanted: Shapes) -> None:
-    """Compare tensor names and shapes.
+def check_shapes(
+    file: str, found: Shapes, wanted: Shapes, *, of: str = "the card's architecture"
+) -> None:
+    """Compare tensor names and shapes; `of` says in the message what wants them.
 
     Raises:
         ChecksFailed: names the first differences of each kind.
@@ -78,9 +80,7 @@ def check_shapes(file: str, found: Shapes, wanted: Shapes) -> None:
     }
     told = "; ".join(f"{kind} {_first(names)}" for kind, names in kinds.items() if names)
     if told:
-        raise ChecksFailed(
-            f"{file}: tensors differ from the card's architecture: {told}", field="model"
-        )
+        raise ChecksFailed(f"{file}: tensors differ from {of}: {told}", field="model")
 
 
 def read_header(path: Path) -> dict[str, _Entry]:

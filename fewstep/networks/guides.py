@@ -19,7 +19,7 @@ from fewstep.errors import ChecksFailed, UnknownName
 from fewstep.networks.card import Guide, GuideKind, ModelCard
 from fewstep.networks.checkpoint import check_sha256, check_shapes, read_header
 from fewstep.networks.zoo.noise_level_classifier import NoiseLevelClassifier
-from fewstep.networks.zoo.noisy_classifier import NoisyClassifier
+from fewstep.networks.zoo.noisy_classifier import DEFAULT_LAYERS, NoisyClassifier
 
 GRID_KEY = "rho"  # in a noise-level guide's metadata: its classes as a JSON list, descending
 
@@ -95,7 +95,8 @@ def _untrained(card: ModelCard, path: Path, entry: Guide) -> NoisyClassifier | N
         if entry["kind"] == "noise-level":
             return NoiseLevelClassifier(_read_grid(path), card.image_shape)
         assert card.num_classes is not None  # the card was checked
-        return NoisyClassifier(card.num_classes, card.image_shape)
+        layers = entry.get("layers", DEFAULT_LAYERS)
+        return NoisyClassifier(card.num_classes, card.image_shape, layers=layers)
 
 
 def _read_grid(path: Path) -> list[float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ def load_network(card: ModelCard, *, device: str = "cpu") -> nn.Module:
     """The network of a card: float32, evaluating, without gradients.
 
     It is called as `network(x, network_time, labels)`, or without labels where the card has no
-    classes.
+    classes. A learned variance is left out: the last layer keeps the rows that predict noise.
 
     Raises:
         ChecksFailed: the weights changed since the card was resolved.
@@ -62,10 +63,13 @@ def load_network(card: ModelCard, *, device: str = "cpu") -> nn.Module:
 
     content = card.weights_path.read_bytes()
     check_sha256(card.weights_file, hashlib.sha256(content).hexdigest(), card.weights_sha256)
+    config = card.unet_config()
     # Not under the meta device: that imports sympy and more, 150 MB and a second in every worker.
     with torch.random.fork_rng(devices=[]):  # the weights it draws first are nobody's randomness
-        network = UNet(card.unet_config())
+        network = UNet(replace(config, out_channels=config.in_channels))
     weights = {name: value.to(device, torch.float32) for name, value in load(content).items()}
+    for name in ("out.2.weight", "out.2.bias"):
+        weights[name] = weights[name][: config.in_channels]
     network.load_state_dict(weights, strict=True, assign=True)
     return network.eval().requires_grad_(False)
 

@@ -26,11 +26,11 @@ class AttentionBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend among all pixels of each image."""
-        batch, channels = x.shape[:2]
-        pixels = x.reshape(batch, channels, -1)
+        pixels = x.flatten(2)
         query, key, value = self._split(self.qkv(self.norm(pixels)))
         attended = scaled_dot_product_attention(query, key, value)  # scale 1/sqrt(head width)
-        mixed: Tensor = self.proj_out(attended.transpose(2, 3).reshape(batch, channels, -1))
+        # Heads may have been cut off: their widths add up to what proj_out reads, not to channels.
+        mixed: Tensor = self.proj_out(attended.transpose(2, 3).flatten(1, 2))
         return (pixels + mixed).reshape(x.shape)
 
     def _split(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:

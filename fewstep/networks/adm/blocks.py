@@ -18,7 +18,11 @@ def resize(x: Tensor, resample: Resample) -> Tensor:
     return interpolate(x, scale_factor=2, mode="nearest") if resample == "up" else x
 
 
-class ResidualBlock(nn.Module):
+class Conditioned(nn.Module):
+    """A layer that is called with the embedding beside its input."""
+
+
+class ResidualBlock(Conditioned):
     """Two convolutions with a shortcut; the embedding enters between them.
 
     With scale-shift norm the embedding scales and shifts the second norm's output, else it is

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
-from fewstep.errors import InvalidInput
-
-_LISTS = ("attention_resolutions", "channel_mult")
-_FLAGS = (
-    "conv_resample",
-    "use_scale_shift_norm",
-    "resblock_updown",
-    "use_new_attention_order",
-)
+from fewstep.networks.adm.fields import LISTS, bad_option, check_counts, typed_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +37,7 @@ class UNetConfig:
         _check_counts(self)
         for width in self.widths:
             _check_divides("norm_groups", self.norm_groups, width)
-        if self.num_head_channels is not None:
-            _check_divides("num_head_channels", self.num_head_channels, self.widths[-1])
+        _check_heads(self)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -74,7 +65,7 @@ class UNetConfig:
     def to_dict(self) -> dict[str, object]:
         """JSON-ready fields; `from_dict` reads them back."""
         values = asdict(self)
-        return {**values, **{name: list(values[name]) for name in _LISTS}}
+        return {**values, **{name: list(values[name]) for name in LISTS}}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> UNetConfig:
@@ -83,60 +74,36 @@ class UNetConfig:
         Raises:
             InvalidInput: a field is unknown, missing or of the wrong type.
         """
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise InvalidInput(
-                f"architecture.{unknown[0]}: unknown field; allowed: {', '.join(sorted(known))}",
-                field="architecture",
-            )
-        kwargs = {name: _typed(name, value) for name, value in values.items()}
-        try:
-            return cls(**kwargs)  # type: ignore[arg-type]  # every field was typed just above
-        except TypeError as error:
-            raise InvalidInput(f"architecture: {error}", field="architecture") from error
-
-
-def _typed(name: str, value: object) -> object:
-    if name in _LISTS:
-        if isinstance(value, list | tuple) and all(_is_number(item) for item in value):
-            return tuple(value)
-        raise _bad(name, value, "a list of numbers")
-    if name in _FLAGS:
-        if isinstance(value, bool):
-            return value
-        raise _bad(name, value, "true or false")
-    if value is None or _is_number(value):
-        return value
-    raise _bad(name, value, "a number")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+        return cls(**typed_fields(cls, values))
 
 
 def _check_counts(config: UNetConfig) -> None:
     required = ("in_channels", "model_channels", "out_channels", "num_res_blocks", "num_heads")
-    for name in (*required, "norm_groups"):
-        _check_count(name, getattr(config, name))
-    for name in ("num_classes", "num_head_channels", "num_heads_upsample"):
-        if getattr(config, name) is not None:
-            _check_count(name, getattr(config, name))
+    check_counts(config, (*required, "norm_groups"))
+    optional = ("num_classes", "num_head_channels", "num_heads_upsample")
+    check_counts(config, optional, may_be_none=True)
     if not config.channel_mult or min(config.widths) < 1:
-        raise _bad("channel_mult", list(config.channel_mult), "at least one positive multiple")
+        raise bad_option(
+            "channel_mult", list(config.channel_mult), "at least one positive multiple"
+        )
     if not 0.0 <= config.dropout < 1.0:
-        raise _bad("dropout", config.dropout, "0 <= dropout < 1")
+        raise bad_option("dropout", config.dropout, "0 <= dropout < 1")
 
 
-def _check_count(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 65_536:
-        raise _bad(name, value, "an integer from 1 to 65536")
+def _check_heads(config: UNetConfig) -> None:
+    """Heads must divide the channels wherever there is attention; the middle always has it."""
+    attended = [w for i, w in enumerate(config.widths) if 2**i in config.attention_resolutions]
+    for width in (*attended, config.widths[-1]):
+        if config.num_head_channels is not None:
+            _check_divides("num_head_channels", config.num_head_channels, width)
+        else:
+            _check_divides("num_heads", config.num_heads, width)
+    if config.num_head_channels is None and config.num_heads_upsample is not None:
+        for width in attended:
+            _check_divides("num_heads_upsample", config.num_heads_upsample, width)
 
 
 def _check_divides(name: str, divisor: int, width: int) -> None:
     if width % divisor:
-        raise _bad(name, divisor, f"a divisor of every level's channels, which include {width}")
-
-
-def _bad(name: str, value: object, allowed: str) -> InvalidInput:
-    return InvalidInput(f"architecture.{name}={value!r}: must be {allowed}", field="architecture")
+        allowed = f"a divisor of every level's channels, which include {width}"
+        raise bad_option(name, divisor, allowed)

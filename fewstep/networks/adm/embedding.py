@@ -16,7 +16,9 @@ def timestep_embedding(timesteps: Tensor, width: int) -> Tensor:
     Ref: Vaswani et al. 2017, section 3.5, in the order of the guided-diffusion checkpoints.
     """
     half = width // 2
-    frequency = torch.arange(half, dtype=torch.float32, device=timesteps.device) / half
-    angles = timesteps.float()[:, None] * torch.exp(-math.log(MAX_PERIOD) * frequency)
+    index = torch.arange(half, dtype=torch.float32, device=timesteps.device)
+    # Times to 1000 magnify how the exponent is rounded: in the order the checkpoints were trained.
+    frequency = torch.exp(-math.log(MAX_PERIOD) * index / half)
+    angles = timesteps.float()[:, None] * frequency
     embedding = torch.cat([angles.cos(), angles.sin()], dim=1)
     return torch.nn.functional.pad(embedding, (0, width % 2))

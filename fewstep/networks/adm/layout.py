@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fewstep.networks.adm.config import UNetConfig
+from fewstep.networks.adm.encoder_config import EncoderConfig
 
 Resample = Literal["none", "down", "up"]
 
@@ -63,16 +64,40 @@ class Layout:
     head_channels: int
 
 
+@dataclass(frozen=True, slots=True)
+class EncoderLayout:
+    """The blocks of an encoder: those of a UNet down to its middle."""
+
+    input_blocks: tuple[Block, ...]
+    middle_block: Block
+    block_channels: tuple[int, ...]  # of what each block puts out, the middle's last
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of what the middle puts out."""
+        return self.block_channels[-1]
+
+
 def unet_layout(config: UNetConfig) -> Layout:
     """List the blocks of a UNet with these options."""
     inputs, skips = _encoder(config)
-    bottom = skips[-1]
-    middle: Block = (
-        Residual(bottom, bottom, bottom),
-        Attention(bottom, config.heads(bottom)),
-        Residual(bottom, bottom, bottom),
+    decoder = tuple(_decoder(config, skips))
+    return Layout(tuple(inputs), _middle(config, skips[-1]), decoder, config.widths[0])
+
+
+def encoder_layout(config: EncoderConfig) -> EncoderLayout:
+    """List the blocks of an encoder with these options."""
+    inputs, channels = _encoder(config.torso)
+    middle = _middle(config.torso, channels[-1])
+    return EncoderLayout(tuple(inputs), middle, (*channels, channels[-1]))
+
+
+def _middle(config: UNetConfig, channels: int) -> Block:
+    return (
+        Residual(channels, channels, channels),
+        Attention(channels, config.heads(channels)),
+        Residual(channels, channels, channels),
     )
-    return Layout(tuple(inputs), middle, tuple(_decoder(config, skips)), config.widths[0])
 
 
 def _encoder(config: UNetConfig) -> tuple[list[Block], list[int]]:

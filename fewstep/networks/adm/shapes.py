@@ -1,15 +1,18 @@
-"""Names and shapes of an ADM UNet's tensors, without torch: what checkpoints are held against."""
+"""Names and shapes of the tensors of ADM networks, without torch: for checks of checkpoints."""
 
 from __future__ import annotations
 
 from fewstep.networks.adm.config import UNetConfig
+from fewstep.networks.adm.encoder_config import SPATIAL_WIDTH, EncoderConfig
 from fewstep.networks.adm.layout import (
     Attention,
     Block,
+    EncoderLayout,
     Layer,
     Resampler,
     Residual,
     Stem,
+    encoder_layout,
     unet_layout,
 )
 
@@ -18,18 +21,50 @@ Shapes = dict[str, tuple[int, ...]]
 
 def tensor_shapes(config: UNetConfig) -> Shapes:
     """The `state_dict` of `UNet(config)` as {name: shape}."""
-    layout, width = unet_layout(config), config.embedding_channels
-    table = _affine("time_embed.0", width, config.model_channels)
-    table |= _affine("time_embed.2", width, width)
-    if config.num_classes is not None:
-        table["label_emb.weight"] = (config.num_classes, width)
-    for index, block in enumerate(layout.input_blocks):
-        table |= _block(f"input_blocks.{index}", block, config)
-    table |= _block("middle_block", layout.middle_block, config)
+    layout = unet_layout(config)
+    table = _torso(layout.input_blocks, layout.middle_block, config)
     for index, block in enumerate(layout.output_blocks):
         table |= _block(f"output_blocks.{index}", block, config)
     table |= _norm("out.0", layout.head_channels)
     return table | _affine("out.2", config.out_channels, layout.head_channels, 3, 3)
+
+
+def encoder_tensor_shapes(config: EncoderConfig) -> Shapes:
+    """The `state_dict` of `Encoder(config)` as {name: shape}."""
+    layout = encoder_layout(config)
+    table = _torso(layout.input_blocks, layout.middle_block, config.torso)
+    return table | _encoder_head(layout, config)
+
+
+def _encoder_head(layout: EncoderLayout, config: EncoderConfig) -> Shapes:
+    channels, classes = layout.out_channels, config.out_channels
+    match config.pool:
+        case "adaptive":
+            return _norm("out.0", channels) | _affine("out.3", classes, channels, 1, 1)
+        case "attention":
+            places = config.pooled_side**2 + 1  # the mean has a place of its own
+            table = _norm("out.0", channels)
+            table["out.2.positional_embedding"] = (channels, places)
+            table |= _affine("out.2.qkv_proj", 3 * channels, channels, 1)
+            return table | _affine("out.2.c_proj", classes, channels, 1)
+        case "spatial":
+            last, norm = "out.2", {}
+        case "spatial_v2":
+            last, norm = "out.3", _norm("out.1", SPATIAL_WIDTH)
+    table = _affine("out.0", SPATIAL_WIDTH, sum(layout.block_channels))
+    return table | norm | _affine(last, classes, SPATIAL_WIDTH)
+
+
+def _torso(input_blocks: tuple[Block, ...], middle_block: Block, config: UNetConfig) -> Shapes:
+    """Embeddings and blocks down to the middle."""
+    width = config.embedding_channels
+    table = _affine("time_embed.0", width, config.model_channels)
+    table |= _affine("time_embed.2", width, width)
+    if config.num_classes is not None:
+        table["label_emb.weight"] = (config.num_classes, width)
+    for index, block in enumerate(input_blocks):
+        table |= _block(f"input_blocks.{index}", block, config)
+    return table | _block("middle_block", middle_block, config)
 
 
 def _block(prefix: str, block: Block, config: UNetConfig) -> Shapes:

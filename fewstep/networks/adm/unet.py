@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fewstep.errors import InvalidInput
 from fewstep.networks.adm.attention import AttentionBlock
-from fewstep.networks.adm.blocks import Downsample, ResidualBlock, Upsample
+from fewstep.networks.adm.blocks import Conditioned, Downsample, ResidualBlock, Upsample
 from fewstep.networks.adm.config import UNetConfig
 from fewstep.networks.adm.embedding import timestep_embedding
 from fewstep.networks.adm.layout import (
@@ -39,9 +39,9 @@ class UNet(nn.Module):
         )
         if config.num_classes is not None:
             self.label_emb = nn.Embedding(config.num_classes, width)
-        self.input_blocks = _block_list(layout.input_blocks, config)
-        self.middle_block = _block(layout.middle_block, config)
-        self.output_blocks = _block_list(layout.output_blocks, config)
+        self.input_blocks = block_list(layout.input_blocks, config)
+        self.middle_block = block_module(layout.middle_block, config)
+        self.output_blocks = block_list(layout.output_blocks, config)
         head = nn.Conv2d(layout.head_channels, config.out_channels, 3, padding=1)
         norm = nn.GroupNorm(config.norm_groups, layout.head_channels)
         self.out = nn.Sequential(norm, nn.SiLU(), start_at_zero(head))
@@ -56,11 +56,11 @@ class UNet(nn.Module):
         skips: list[Tensor] = []
         hidden = x
         for block in self.input_blocks:
-            hidden = _apply(block, hidden, embedding)
+            hidden = run_block(block, hidden, embedding)
             skips.append(hidden)
-        hidden = _apply(self.middle_block, hidden, embedding)
+        hidden = run_block(self.middle_block, hidden, embedding)
         for block in self.output_blocks:
-            hidden = _apply(block, torch.cat([hidden, skips.pop()], dim=1), embedding)
+            hidden = run_block(block, torch.cat([hidden, skips.pop()], dim=1), embedding)
         predicted: Tensor = self.out(hidden)
         return predicted
 
@@ -77,11 +77,13 @@ class UNet(nn.Module):
         return embedding if y is None else embedding + self.label_emb(y)
 
 
-def _block_list(blocks: tuple[Block, ...], config: UNetConfig) -> nn.ModuleList:
-    return nn.ModuleList(_block(block, config) for block in blocks)
+def block_list(blocks: tuple[Block, ...], config: UNetConfig) -> nn.ModuleList:
+    """The modules of a list of blocks."""
+    return nn.ModuleList(block_module(block, config) for block in blocks)
 
 
-def _block(block: Block, config: UNetConfig) -> nn.Sequential:
+def block_module(block: Block, config: UNetConfig) -> nn.Sequential:
+    """The modules of one block, by their place in it."""
     return nn.Sequential(*(_module(layer, config) for layer in block))
 
 
@@ -104,8 +106,8 @@ def _module(layer: Layer, config: UNetConfig) -> nn.Module:
             assert_never(layer)
 
 
-def _apply(block: nn.Module, x: Tensor, embedding: Tensor) -> Tensor:
-    """Run a block's layers in turn; only residual blocks see the embedding."""
+def run_block(block: nn.Module, x: Tensor, embedding: Tensor) -> Tensor:
+    """Run a block's layers in turn; only conditioned ones see the embedding."""
     for layer in block.children():
-        x = layer(x, embedding) if isinstance(layer, ResidualBlock) else layer(x)
+        x = layer(x, embedding) if isinstance(layer, Conditioned) else layer(x)
     return x

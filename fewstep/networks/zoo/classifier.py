@@ -1,70 +1,80 @@
-"""The digit classifier whose 64 penultimate activations are the features of `zoo:digits`."""
+"""Classifiers of a model's own images, whose penultimate activations are its features."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fewstep.errors import InvalidInput
+from fewstep.networks.zoo.data import Images
+from fewstep.networks.zoo.recipe import CLASSIFIER_FILE, Recipe
 
-FEATURE_WIDTH = 64
 _BATCH = 512
 
 
-class DigitClassifier(nn.Module):
-    """Three convolutions and two linear layers on (B, 1, 8, 8) images in [-1, 1].
+class ImageClassifier(nn.Module):
+    """A trunk that ends in features, and a linear layer on them, for (B, C, H, W) in [-1, 1].
 
-    Smooth activations and average pooling, so that features move little with small changes of
-    an image. `feature_scale` gives them a mean variance of one over the training images; a
-    Frechet distance then does not depend on the weight decay of the training.
+    `feature_scale` gives features a mean variance of one over the training images; a Frechet
+    distance then does not depend on the weight decay of the training.
+
+    Args:
+        trunk: maps images to features (B, num_features).
+        num_features: their width.
+        num_classes: number of classes.
+        image_shape: channels, height, width.
     """
 
     feature_scale: Tensor
 
-    def __init__(self, num_classes: int = 10, *, dropout: float = 0.3) -> None:
+    def __init__(
+        self,
+        trunk: nn.Module,
+        *,
+        num_features: int,
+        num_classes: int,
+        image_shape: tuple[int, int, int],
+    ) -> None:
         super().__init__()
-        self.trunk = nn.Sequential(
-            nn.Conv2d(1, 32, 3, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(32, 64, 3, padding=1),
-            nn.SiLU(),
-            nn.AvgPool2d(2),
-            nn.Conv2d(64, 64, 3, padding=1),
-            nn.SiLU(),
-            nn.Flatten(),
-            nn.Dropout(dropout),
-            nn.Linear(64 * 4 * 4, FEATURE_WIDTH),
-            nn.SiLU(),
-        )
-        self.head = nn.Linear(FEATURE_WIDTH, num_classes)
+        self.image_shape = image_shape
+        self.trunk = trunk
+        self.head = nn.Linear(num_features, num_classes)
         self.register_buffer("feature_scale", torch.ones(()))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, 64) and logits (B, num_classes)."""
+        """Features (B, num_features) and logits (B, num_classes)."""
         hidden: Tensor = self.trunk(x)
         return hidden * self.feature_scale, self.head(hidden)
 
 
-def load_classifier(path: Path) -> DigitClassifier:
-    """Read a classifier written by the training command, ready to evaluate."""
-    model = DigitClassifier()
+def make_classifier(recipe: Recipe) -> ImageClassifier:
+    """An untrained classifier of a recipe's images, its weights drawn from the global generator."""
+    from fewstep.networks.zoo.colour_classifier import colour_trunk
+    from fewstep.networks.zoo.digits_classifier import digit_trunk
+
+    layers = recipe.classifier
+    return ImageClassifier(
+        digit_trunk(layers.num_features)
+        if layers.kind == "digit"
+        else colour_trunk(layers.widths, layers.num_features),
+        num_features=layers.num_features,
+        num_classes=recipe.num_classes,
+        image_shape=recipe.image_shape,
+    )
+
+
+def load_classifier(recipe: Recipe, folder: Path | None = None) -> ImageClassifier:
+    """The classifier that lies in a folder, the bundled one's by default, ready to evaluate."""
+    path = (recipe.folder if folder is None else folder) / CLASSIFIER_FILE
+    with torch.random.fork_rng(devices=[]):  # the weights it draws first are nobody's randomness
+        model = make_classifier(recipe)
+    # Files may hold half precision; `load_state_dict` copies into float32.
     model.load_state_dict(load_file(path), strict=True)
     return model.eval()
-
-
-def features(model: DigitClassifier, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Features (N, 64) of images (N, 1, 8, 8) of 0..255."""
-    return _evaluate(model, images)[0]
-
-
-def logits(model: DigitClassifier, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Class logits (N, num_classes) of images (N, 1, 8, 8) of 0..255."""
-    return _evaluate(model, images)[1]
 
 
 def to_network_range(images: Tensor) -> Tensor:
@@ -73,16 +83,18 @@ def to_network_range(images: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def _evaluate(
-    model: DigitClassifier, images: npt.NDArray[np.uint8]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    if images.dtype != np.uint8 or images.shape[1:] != (1, 8, 8):
+def evaluate(model: ImageClassifier, images: Images) -> tuple[Tensor, Tensor]:
+    """Features (N, num_features) and logits (N, num_classes) of images (N, C, H, W) of 0..255.
+
+    Raises:
+        InvalidInput: images of another shape or type.
+    """
+    if images.dtype != np.uint8 or images.shape[1:] != model.image_shape:
         raise InvalidInput(
             f"images of shape {images.shape} and type {images.dtype}: "
-            "must be uint8 of shape (N, 1, 8, 8)",
+            f"must be uint8 of shape (N, {', '.join(map(str, model.image_shape))})",
             field="images",
         )
     chunks = torch.from_numpy(np.ascontiguousarray(images)).split(_BATCH)
     pairs = [model(to_network_range(chunk)) for chunk in chunks]
-    found = torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs])
-    return found[0].numpy(), found[1].numpy()
+    return torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs])

@@ -1,76 +1,55 @@
-"""Train the digit classifier: a minute on one core, seeded."""
+"""Train the feature classifier of a bundled model, seeded."""
 
 from __future__ import annotations
 
-import math
-
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import affine_grid, cross_entropy, grid_sample
+from torch import Tensor
 
-from fewstep.networks.zoo.classifier import DigitClassifier, to_network_range
-from fewstep.networks.zoo.data import load_digits_images
-
-NUM_STEPS = 2400
-_BATCH = 100
-_PEAK_RATE = 2e-3
-_LABEL_SMOOTHING = 0.05
-# Augmentation; the images are 8 pixels wide, so 0.15 of the half width is 0.6 pixels.
-_MAX_SHIFT = 0.15
-_MAX_TURN = 0.25  # radians
-_MAX_ZOOM = 0.12
-_NOISE = 0.05  # half a grey level of the source
+from fewstep.networks.zoo.classifier import (
+    ImageClassifier,
+    evaluate,
+    make_classifier,
+    to_network_range,
+)
+from fewstep.networks.zoo.colour_classifier_training import fit_colour_classifier
+from fewstep.networks.zoo.data import Images, Labels
+from fewstep.networks.zoo.digits_classifier_training import fit_digit_classifier
+from fewstep.networks.zoo.recipe import Recipe
 
 
-def train_classifier(seed: int, *, num_steps: int = NUM_STEPS) -> DigitClassifier:
-    """Train on the train split alone; the same seed gives the same weights."""
-    images, labels = (torch.from_numpy(part) for part in load_digits_images("train"))
-    x = to_network_range(images)
-    with torch.random.fork_rng(devices=[]):
+def train_classifier(
+    recipe: Recipe,
+    images: Images,
+    labels: Labels,
+    *,
+    seed: int,
+    num_steps: int | None = None,
+    device: str = "cpu",
+) -> ImageClassifier:
+    """Train on images (N, C, H, W) of 0..255 and labels (N,); a seed gives the same weights.
+
+    Digits are trained on the processor, whatever the device.
+    """
+    is_digit = recipe.classifier.kind == "digit"
+    place = torch.device("cpu" if is_digit else device)
+    x, classes = to_network_range(torch.from_numpy(images)), torch.from_numpy(labels)
+    fit = fit_digit_classifier if is_digit else fit_colour_classifier
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         torch.manual_seed(seed)
-        model = DigitClassifier()
-        _fit(model.train(), x, labels, num_steps)
-    model.eval()
-    _scale_features(model, x)
+        model = make_classifier(recipe).to(place)
+        fit(model.train(), x.to(place), classes.to(place), num_steps or recipe.classifier_steps)
+    model.cpu().eval()
+    _scale_features(model, images)
     return model
 
 
-@torch.inference_mode()
-def accuracy(model: DigitClassifier, images: Tensor, labels: Tensor) -> float:
-    """Share of images (N, 1, 8, 8) of 0..255 that get their own label."""
-    predicted = model(to_network_range(images))[1].argmax(1)
-    return float((predicted == labels).double().mean())
-
-
-def _fit(model: nn.Module, x: Tensor, labels: Tensor, num_steps: int) -> None:
-    optimizer = torch.optim.AdamW(model.parameters(), lr=_PEAK_RATE, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / num_steps))
-    )
-    for _ in range(num_steps):
-        rows = torch.randint(len(x), (_BATCH,))
-        predicted = model(augment(x[rows]))[1]
-        loss = cross_entropy(predicted, labels[rows], label_smoothing=_LABEL_SMOOTHING)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-
-
-def augment(x: Tensor, *, strength: float = 1.0) -> Tensor:
-    """Shift, turn and scale a little, and add noise; the border stays background."""
-    shift, turn, zoom = (2 * torch.rand(3, len(x)) - 1) * torch.tensor(
-        [[strength * _MAX_SHIFT], [strength * _MAX_TURN], [strength * _MAX_ZOOM]]
-    )
-    shift_y = (2 * torch.rand(len(x)) - 1) * (strength * _MAX_SHIFT)
-    cos, sin = (1 + zoom) * turn.cos(), (1 + zoom) * turn.sin()
-    rows = [torch.stack([cos, -sin, shift], 1), torch.stack([sin, cos, shift_y], 1)]
-    grid = affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
-    moved = grid_sample(x + 1, grid, align_corners=False) - 1  # outside reads 0: background -1
-    return moved + strength * _NOISE * torch.randn_like(moved)
+def accuracy(model: ImageClassifier, images: Images, labels: Labels) -> float:
+    """Share of images (N, C, H, W) of 0..255 that get their own label."""
+    predicted = evaluate(model, images)[1].argmax(1).numpy()
+    return float((predicted == labels).mean())
 
 
 @torch.no_grad()
-def _scale_features(model: DigitClassifier, x: Tensor) -> None:
-    raw = model(x)[0].double()
+def _scale_features(model: ImageClassifier, images: Images) -> None:
+    raw: Tensor = evaluate(model, images)[0].double()
     model.feature_scale.fill_(float(raw.var(0, correction=1).mean() ** -0.5))

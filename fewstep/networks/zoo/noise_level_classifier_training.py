@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from fewstep.networks.zoo.classifier import to_network_range
-from fewstep.networks.zoo.data import Split, load_digits_images
+from fewstep.networks.zoo.data import Images
 from fewstep.networks.zoo.noise_level_classifier import NoiseLevelClassifier
-from fewstep.networks.zoo.recipe import IMAGE_SHAPE, PROCESS
+from fewstep.networks.zoo.recipe import Recipe
+from fewstep.process import VPDiscrete
 
 NUM_LEVELS = 200
-NUM_STEPS = 6000
 _BATCH = 128
 _PEAK_RATE = 3e-3
 _WARMUP_STEPS = 200
@@ -28,48 +28,59 @@ _WEIGHT_DECAY = 0.01
 _NUM_BANDS = 4  # of equal width in log rho
 _STATES_PER_BAND = 2000
 _MEASURING_SEED = 12
+_MAX_KNOWN = 10_000  # images of the exact posterior, which takes time in proportion
 _EXACT_CHUNK = 500  # states at a time
 
 Posterior = Callable[[Tensor], Tensor]  # states to logits over the classes
 
 
-def level_grid() -> list[float]:
+def level_grid(process: VPDiscrete) -> list[float]:
     """The classes: log-uniform over the process's noise-to-signal ratios, both ends, descending."""
-    noisiest, cleanest = PROCESS.at(PROCESS.t_max).rho, PROCESS.at(PROCESS.t_min).rho
+    noisiest, cleanest = process.at(process.t_max).rho, process.at(process.t_min).rho
     inner = np.geomspace(noisiest, cleanest, NUM_LEVELS)[1:-1]
     return [noisiest, *inner.tolist(), cleanest]
 
 
-def train_noise_level(seed: int, *, num_steps: int = NUM_STEPS) -> NoiseLevelClassifier:
-    """Train on the train split alone; the same seed gives the same weights.
+def train_noise_level(
+    recipe: Recipe, images: Images, *, seed: int, num_steps: int | None = None
+) -> NoiseLevelClassifier:
+    """Train on images (N, C, H, W) of 0..255; the same seed gives the same weights.
 
     No augmentation: whatever it adds to an image would be taken for noise.
     Ref: Kim & Ye 2023, section 3: cross-entropy, classes drawn uniformly.
     """
-    x0, rho = _images("train"), level_grid()
+    x0, rho = to_network_range(torch.from_numpy(images)), level_grid(recipe.process)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = NoiseLevelClassifier(rho, IMAGE_SHAPE)
-        _fit(model.train(), x0, torch.tensor(rho), num_steps)
+        model = NoiseLevelClassifier(rho, recipe.image_shape)
+        _fit(model.train(), x0, torch.tensor(rho), num_steps or recipe.noise_level_steps)
     return model.eval()
 
 
 def noise_level_figures(
-    model: NoiseLevelClassifier, *, states_per_band: int = _STATES_PER_BAND
+    process: VPDiscrete,
+    model: NoiseLevelClassifier,
+    *,
+    train: Images,
+    heldout: Images,
+    states_per_band: int = _STATES_PER_BAND,
 ) -> dict[str, object]:
     """Cross-entropy, bias and calibration on held-out images, by band of rho, noisiest first.
 
-    `reachable_cross_entropy` is that of the exact posterior among all images there are, the
-    held-out ones included: a lower bound, since the network has not seen them.
+    `reachable_cross_entropy` is that of the exact posterior among the held-out images and as many
+    training images as make 10,000: a lower bound, since the network has not seen the former.
     """
-    rho, x0 = torch.tensor(level_grid(), dtype=torch.float64), _images("heldout")
-    exact = exact_posterior(_images("all"), rho)
+    rho = torch.tensor(level_grid(process), dtype=torch.float64)
+    x0 = to_network_range(torch.from_numpy(heldout))
+    others = to_network_range(torch.from_numpy(train[: max(0, _MAX_KNOWN - len(heldout))]))
+    exact = exact_posterior(torch.cat([x0, others]), rho)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_MEASURING_SEED)
         draws = [_band_levels(len(rho), band, states_per_band) for band in range(_NUM_BANDS)]
         bands = [_band_figures(model, exact, x0, rho, levels) for levels in draws]
     return {
         "num_heldout": len(x0),
+        "num_known_to_reachable": len(x0) + len(others),
         "states_per_band": states_per_band,
         "chance_cross_entropy": math.log(len(rho)),
         "bands": bands,
@@ -146,7 +157,3 @@ def _noised(x0: Tensor, rho: Tensor) -> Tensor:
     """One state per entry of rho (B,), each around a random image, from the global generator."""
     rows = torch.randint(len(x0), (len(rho),))
     return x0[rows] + rho[:, None, None, None] * torch.randn(len(rho), *x0.shape[1:])
-
-
-def _images(split: Split) -> Tensor:
-    return to_network_range(torch.from_numpy(load_digits_images(split)[0]))

@@ -1,81 +1,151 @@
-"""How `zoo:digits` is built and trained, as plain values."""
+"""How a bundled model is built, trained and described, as plain values."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
+from fewstep.errors import InvalidInput
 from fewstep.networks.adm.config import UNetConfig
 from fewstep.networks.card import ARCHITECTURE_KIND, Teacher
-from fewstep.networks.zoo.data import NUM_CLASSES
+from fewstep.networks.zoo.data import Images, Labels, Split
 from fewstep.process import VPDiscrete
 
-NULL_LABEL = NUM_CLASSES  # the extra row of the label table
-IMAGE_SHAPE = (1, 8, 8)
-PROCESS = VPDiscrete.linear(num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02)
-# Groups of four channels: with 32 groups each norm would see one channel, undo whatever is added
-# to that channel before it, and cost more.
-DIGITS_UNET = UNetConfig(
-    in_channels=1,
-    model_channels=32,
-    out_channels=1,
-    num_res_blocks=1,
-    attention_resolutions=(2,),
-    dropout=0.1,
-    channel_mult=(1, 2),
-    num_classes=NUM_CLASSES + 1,
-    num_head_channels=32,
-    use_scale_shift_norm=True,
-    norm_groups=8,
-)
-# The gate before a search. Second order at 20 calls is as good as ddim at 100, and cheap. It scores
-# 0.23 at 1024 images; attention with a wrong number or order of heads 0.53 to 0.63, other norm
-# groups 1.9, a wrong network time 27.
-TEACHER: Teacher = {
-    "solver": "dpm-solver++-2m",
-    "grid": "log-snr",
-    "nfe": 20,
-    "num_samples": 1024,
-    "max_fid": 0.34,
-    "max_fid_to": {"digits-heldout": 1.1},
-}
+CLASSIFIER_FILE = "classifier.safetensors"
+FOLDER = Path(__file__).parent  # holds one folder per model whose weights are bundled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSettings:
-    """All that a training run depends on beside the data."""
+    """All that a training run depends on beside the network, the process and the data."""
 
     seed: int = 0
-    num_steps: int = 10_000  # fewer leave more of the distance that is not the floor
-    batch_size: int = 128
+    num_steps: int
+    batch_size: int
     peak_rate: float = 1e-3
-    warmup_steps: int = 300
+    warmup_steps: int
     label_dropout: float = 0.1  # share of labels replaced by the null label
-    ema_decay: float = 0.999
+    ema_decay: float
     max_gradient_norm: float = 1.0
-    autocast: bool = True  # bfloat16 in the network; 1.4 times as fast where the CPU has it
+    flip: bool = False  # mirror half of the images, left to right
+    autocast: bool = True  # bfloat16 in the network
 
 
-def digits_card(weights_sha256: str) -> dict[str, object]:
-    """The content of `card.json` for freshly trained weights, before anything was measured."""
-    return {
-        "name": "zoo:digits",
-        "architecture": {"kind": ARCHITECTURE_KIND, **DIGITS_UNET.to_dict()},
-        "process": PROCESS.describe(),
-        "prediction": "noise",
-        "num_classes": NUM_CLASSES,
-        "null_label": NULL_LABEL,
-        "image_shape": list(IMAGE_SHAPE),
-        "clip_denoised": True,
-        "weights_file": "unet.safetensors",
-        "weights_sha256": weights_sha256,
-        "extractor": "zoo-digits-classifier-64",
-        "default_reference": "digits-all",
-        "references": {
-            "digits-all": "reference-all.safetensors",
-            "digits-heldout": "reference-heldout.safetensors",
-            "digits-train": "reference-train.safetensors",
-        },
-        "teacher": dict(TEACHER),
-        "measured": {},
-        "licence": "Apache-2.0 (weights); digits: UCI ML repository, CC BY 4.0",
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifierLayers:
+    """The sizes of a feature classifier.
+
+    Attributes:
+        kind: `digit` has the layers of `digit_trunk`, `colour` those of `colour_trunk`.
+        widths: Channels per level of a colour classifier, finest first.
+        num_features: Width of the penultimate layer, on which distances are measured.
+    """
+
+    kind: Literal["digit", "colour"]
+    widths: tuple[int, ...] = ()
+    num_features: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A bundled model: its data, its networks, their training and the facts of its card.
+
+    Attributes:
+        model: Its name without `zoo:`, also that of its folder.
+        load: Images (N, *image_shape) and labels (N,) of a split; takes the path of the archive,
+            None where images ship with an installed package.
+        unet: The network.
+        process: Its noise process.
+        image_shape: Channels, height, width.
+        num_classes: Classes; the label after the last is the null label.
+        settings: How the network is trained.
+        classifier: The feature classifier.
+        classifier_steps: How long it is trained.
+        noisy_label_layers: (channels, stride) of the convolutions of the noisy-label guide.
+        noisy_label_steps: How long that is trained.
+        noise_level_steps: How long the noise-level guide is trained.
+        references: The splits that reference statistics are kept of, the default one first.
+        teacher: The gate before a search.
+        licence: Of weights and images, in words.
+        threads: Of the processor in training; None is as many as torch takes.
+    """
+
+    model: str
+    load: Callable[[Path | None, Split], tuple[Images, Labels]]
+    unet: UNetConfig
+    process: VPDiscrete
+    image_shape: tuple[int, int, int]
+    num_classes: int
+    settings: TrainingSettings
+    classifier: ClassifierLayers
+    classifier_steps: int
+    noisy_label_layers: tuple[tuple[int, int], ...]
+    noisy_label_steps: int
+    noise_level_steps: int
+    references: tuple[Split, ...]
+    teacher: Teacher
+    licence: str
+    threads: int | None = None
+
+    @property
+    def name(self) -> str:
+        """How requests refer to the model."""
+        return f"zoo:{self.model}"
+
+    @property
+    def null_label(self) -> int:
+        """The extra row of the label table."""
+        return self.num_classes
+
+    @property
+    def folder(self) -> Path:
+        """Where its card and weights are bundled."""
+        return FOLDER / self.model
+
+    @property
+    def extractor(self) -> str:
+        """What its features are called."""
+        return f"zoo-{self.model}-classifier-{self.classifier.num_features}"
+
+    def reference(self, split: Split) -> str:
+        """What the statistics of a split are called."""
+        return f"{self.model}-{split}"
+
+    def card(self, weights_sha256: str) -> dict[str, object]:
+        """The content of `card.json` for freshly trained weights, before anything was measured."""
+        return {
+            "name": self.name,
+            "architecture": {"kind": ARCHITECTURE_KIND, **self.unet.to_dict()},
+            "process": self.process.describe(),
+            "prediction": "noise",
+            "num_classes": self.num_classes,
+            "null_label": self.null_label,
+            "image_shape": list(self.image_shape),
+            "clip_denoised": True,
+            "weights_file": "unet.safetensors",
+            "weights_sha256": weights_sha256,
+            "extractor": self.extractor,
+            "default_reference": self.reference(self.references[0]),
+            "references": {
+                self.reference(split): f"reference-{split}.safetensors" for split in self.references
+            },
+            "teacher": dict(self.teacher),
+            "measured": {},
+            "licence": self.licence,
+        }
+
+
+def require_archive(data: Path | None, model: str, allowed: str) -> Path:
+    """The archive a user named.
+
+    Raises:
+        InvalidInput: none was.
+    """
+    if data is None:
+        raise InvalidInput(
+            f"data: the images of zoo:{model} are not bundled; allowed: the path of {allowed}",
+            field="data",
+        )
+    return data

@@ -1,4 +1,4 @@
-"""Train the guides of `zoo:digits`, measure them on held-out images, and list them in the card."""
+"""Train a model's guides, measure them on held-out images, and list them in its card."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import nn
@@ -16,15 +17,33 @@ from fewstep.networks.card import CARD_FILE, GuideKind
 from fewstep.networks.guides import GRID_KEY
 from fewstep.networks.zoo import noise_level_classifier_training as noise_level
 from fewstep.networks.zoo import noisy_classifier_training as noisy_label
+from fewstep.networks.zoo.data import Images, Labels, Split
+from fewstep.networks.zoo.noisy_classifier import DEFAULT_LAYERS
+from fewstep.networks.zoo.recipe import Recipe
 from fewstep.networks.zoo.weights_file import save_tensors
 
 Figures = dict[str, object]
+Sets = Mapping[Split, tuple[Images, Labels]]
 
 _LOG = logging.getLogger(__name__)
 
 
-def write_guides(folder: Path, *, seed: int, num_steps: int | None = None) -> None:
+def write_guides(
+    recipe: Recipe,
+    folder: Path,
+    sets: Sets,
+    *,
+    seed: int,
+    num_steps: int | None = None,
+) -> None:
     """Train both guides into a model folder; its card lists them once both are there.
+
+    Args:
+        recipe: The model's.
+        folder: Holds its card.
+        sets: Images and labels of the splits train and heldout.
+        seed: Of both trainings.
+        num_steps: Of each; the recipe's by default.
 
     Raises:
         InvalidInput: the folder has no card.
@@ -37,8 +56,12 @@ def write_guides(folder: Path, *, seed: int, num_steps: int | None = None) -> No
             field="out",
         )
     guides = {
-        "noisy-label": _write_noisy_label(folder, seed, num_steps or noisy_label.NUM_STEPS),
-        "noise-level": _write_noise_level(folder, seed, num_steps or noise_level.NUM_STEPS),
+        "noisy-label": _write_noisy_label(
+            recipe, folder, sets, seed, num_steps or recipe.noisy_label_steps
+        ),
+        "noise-level": _write_noise_level(
+            recipe, folder, sets, seed, num_steps or recipe.noise_level_steps
+        ),
     }
     replace_in_card(folder, {"guides": guides})
 
@@ -53,22 +76,35 @@ def replace_in_card(folder: Path, fields: dict[str, object]) -> dict[str, object
     return document
 
 
-def _write_noisy_label(folder: Path, seed: int, num_steps: int) -> Figures:
+def _write_noisy_label(
+    recipe: Recipe, folder: Path, sets: Sets, seed: int, num_steps: int
+) -> Figures:
     started = time.monotonic()
-    model = noisy_label.train_noisy_classifier(seed, num_steps=num_steps)
+    model = noisy_label.train_noisy_classifier(
+        recipe, *sets["train"], seed=seed, num_steps=num_steps
+    )
     _log_time("noisy-label", num_steps, started)
     path = folder / "noisy-label.safetensors"
     _save_and_round(model, path, metadata=None)
-    return _entry("noisy-label", path, model, num_steps, noisy_label.noisy_label_figures(model))
+    figures = noisy_label.noisy_label_figures(recipe, model, *sets["heldout"])
+    entry = _entry("noisy-label", path, model, num_steps, figures)
+    if model.layers != DEFAULT_LAYERS:
+        entry["layers"] = [list(layer) for layer in model.layers]
+    return entry
 
 
-def _write_noise_level(folder: Path, seed: int, num_steps: int) -> Figures:
+def _write_noise_level(
+    recipe: Recipe, folder: Path, sets: Sets, seed: int, num_steps: int
+) -> Figures:
     started = time.monotonic()
-    model = noise_level.train_noise_level(seed, num_steps=num_steps)
+    train, heldout = sets["train"][0], sets["heldout"][0]
+    model = noise_level.train_noise_level(recipe, train, seed=seed, num_steps=num_steps)
     _log_time("noise-level", num_steps, started)
     path = folder / "noise-level.safetensors"
-    _save_and_round(model, path, metadata={GRID_KEY: json.dumps(noise_level.level_grid())})
-    return _entry("noise-level", path, model, num_steps, noise_level.noise_level_figures(model))
+    grid = json.dumps(noise_level.level_grid(recipe.process))
+    _save_and_round(model, path, metadata={GRID_KEY: grid})
+    figures = noise_level.noise_level_figures(recipe.process, model, train=train, heldout=heldout)
+    return _entry("noise-level", path, model, num_steps, figures)
 
 
 def _save_and_round(model: nn.Module, path: Path, *, metadata: dict[str, str] | None) -> None:

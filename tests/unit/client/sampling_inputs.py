@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fewstep.networks.zoo.classifier import to_network_range
-from fewstep.networks.zoo.data import load_digits_images
+from fewstep.networks.zoo.digits_data import load_digits_images
 
 MODEL = ["--model", "zoo:digits"]
 

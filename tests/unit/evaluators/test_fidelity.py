@@ -19,7 +19,7 @@ from evaluators.fidelity import (
 )
 from evaluators.frechet import fit_gaussian, frechet_distance
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.networks.zoo.data import load_digits_images
+from fewstep.networks.zoo.digits_data import load_digits_images
 
 EXTRACTOR = "zoo-digits-classifier-64"
 Features = npt.NDArray[np.float32]

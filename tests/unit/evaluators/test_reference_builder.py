@@ -16,7 +16,7 @@ from evaluators.frechet import fit_gaussian
 from evaluators.reference_builder import build_reference, main, read_images
 from evaluators.references import load_reference
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.networks.zoo.data import load_digits_images
+from fewstep.networks.zoo.digits_data import load_digits_images
 
 Bytes = npt.NDArray[np.uint8]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fewstep.networks.adm.layout import Attention, Resampler, Residual, Stem, unet_layout
-from fewstep.networks.zoo.recipe import DIGITS_UNET
+from fewstep.networks.zoo.digits_recipe import DIGITS
 
 
 def test_layout_of_the_bundled_network_is_the_one_drawn_here() -> None:
-    layout = unet_layout(DIGITS_UNET)
+    layout = unet_layout(DIGITS.unet)
     attention = Attention(64, 2)
     assert layout.input_blocks == (
         (Stem(1, 32),),
@@ -28,12 +28,12 @@ def test_layout_of_the_bundled_network_is_the_one_drawn_here() -> None:
 
 
 def test_resampling_blocks_replace_resamplers() -> None:
-    layout = unet_layout(replace(DIGITS_UNET, resblock_updown=True))
+    layout = unet_layout(replace(DIGITS.unet, resblock_updown=True))
     assert layout.input_blocks[2] == (Residual(32, 32, 32, "down"),)
     assert layout.output_blocks[1][-1] == Residual(64, 64, 64, "up")
 
 
 def test_every_skip_is_used_once() -> None:
-    config = replace(DIGITS_UNET, channel_mult=(1, 2, 2), num_res_blocks=3)
+    config = replace(DIGITS.unet, channel_mult=(1, 2, 2), num_res_blocks=3)
     layout = unet_layout(config)
     assert len(layout.input_blocks) == len(layout.output_blocks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -172,3 +173,11 @@ def test_time_embedding_is_cosines_then_sines_of_falling_frequency() -> None:
     expected = torch.tensor([2.5, 2.5 / 100.0])
     torch.testing.assert_close(embedding[1, :2], expected.cos())
     torch.testing.assert_close(embedding[1, 2:4], expected.sin())
+
+
+def test_time_embedding_rounds_as_in_the_checkpoints_at_widths_beyond_powers_of_two() -> None:
+    """At 1000 a frequency one rounding off moves the angle by 3e-5; the 64-pixel model has 192."""
+    t = torch.arange(1000.0)
+    exponents = torch.tensor(-math.log(10_000.0)) * torch.arange(96.0)  # multiplied, then divided
+    angles = t[:, None] * torch.exp(exponents / 96)
+    assert torch.equal(timestep_embedding(t, 192), torch.cat([angles.cos(), angles.sin()], dim=1))

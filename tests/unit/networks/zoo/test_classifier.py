@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
 from fewstep.errors import InvalidInput
-from fewstep.networks.models import resolve
-from fewstep.networks.zoo.classifier import (
-    FEATURE_WIDTH,
-    DigitClassifier,
-    features,
-    load_classifier,
-    logits,
-)
-from fewstep.networks.zoo.classifier_training import train_classifier
-from fewstep.networks.zoo.data import load_digits_images
+from fewstep.networks.zoo.classifier import ImageClassifier, evaluate, load_classifier
+from fewstep.networks.zoo.classifier_training import accuracy, train_classifier
+from fewstep.networks.zoo.data import Images
+from fewstep.networks.zoo.digits_data import load_digits_images
+from fewstep.networks.zoo.digits_recipe import DIGITS
+
+FEATURE_WIDTH = DIGITS.classifier.num_features
 
 
-def _bundled() -> DigitClassifier:
-    folder: Path = resolve("zoo:digits").folder
-    return load_classifier(folder / "classifier.safetensors")
+def _bundled() -> ImageClassifier:
+    return load_classifier(DIGITS)
+
+
+def features(model: ImageClassifier, images: Images) -> npt.NDArray[np.float32]:
+    found: npt.NDArray[np.float32] = evaluate(model, images)[0].numpy()
+    return found
 
 
 def test_heldout_accuracy_is_at_least_98_percent() -> None:
-    images, labels = load_digits_images("heldout")
-    accuracy = (logits(_bundled(), images).argmax(1) == labels).mean()
-    assert accuracy >= 0.98, accuracy
+    share = accuracy(_bundled(), *load_digits_images("heldout"))
+    assert share >= 0.98, share
 
 
 def test_features_have_unit_mean_variance_on_training_images() -> None:
@@ -63,7 +62,10 @@ def test_images_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
 
 def test_training_repeats_to_the_bit_and_follows_the_seed() -> None:
     before = torch.get_rng_state()
-    first, again, other = (train_classifier(seed, num_steps=20) for seed in (3, 3, 4))
+    data = load_digits_images("train")
+    first, again, other = (
+        train_classifier(DIGITS, *data, seed=seed, num_steps=20) for seed in (3, 3, 4)
+    )
     assert torch.equal(before, torch.get_rng_state())  # nobody else's random numbers move
     for name, value in first.state_dict().items():
         assert torch.equal(value, again.state_dict()[name])

@@ -9,7 +9,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from fewstep.errors import InvalidInput, MissingExtra
-from fewstep.networks.zoo.data import Split, load_digits_images
+from fewstep.networks.zoo.data import Split
+from fewstep.networks.zoo.digits_data import load_digits_images
 
 
 @pytest.mark.parametrize(("split", "count"), [("train", 1500), ("heldout", 297), ("all", 1797)])

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,17 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import Module
 from torch.nn.functional import cosine_similarity
 
 from benchmarks import gradient_cost
-from fewstep.errors import InvalidInput
 from fewstep.networks.card import CARD_FILE, ModelCard, read_card
 from fewstep.networks.guides import label_classifier, load_guide, noise_level_posterior
 from fewstep.networks.models import resolve
 from fewstep.networks.zoo import noise_level_classifier_training, train
 from fewstep.networks.zoo.classifier import to_network_range
-from fewstep.networks.zoo.data import load_digits_images
+from fewstep.networks.zoo.digits_data import load_digits_images
+from fewstep.networks.zoo.digits_recipe import DIGITS
 from fewstep.networks.zoo.noise_level_classifier_training import (
     exact_posterior,
     level_grid,
@@ -35,7 +37,6 @@ from fewstep.networks.zoo.noisy_classifier_training import (
     noisy_label_figures,
     train_noisy_classifier,
 )
-from fewstep.networks.zoo.recipe import PROCESS
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +55,7 @@ def _heldout() -> tuple[Tensor, Tensor]:
 
 
 def test_noisy_label_knows_heldout_digits_and_less_the_noisier(card: ModelCard) -> None:
-    found: Any = noisy_label_figures(label_classifier(card))
+    found: Any = noisy_label_figures(DIGITS, label_classifier(card), *load_digits_images("heldout"))
     accuracy = found["accuracy_by_quintile"]
     assert accuracy[0] >= 0.96, accuracy
     assert accuracy[1] >= 0.6, accuracy
@@ -64,7 +65,9 @@ def test_noisy_label_knows_heldout_digits_and_less_the_noisier(card: ModelCard) 
 
 def test_recorded_label_figures_are_those_of_the_file(card: ModelCard) -> None:
     measured: Any = card.guides["noisy-label"]["measured"]
-    for name, value in noisy_label_figures(label_classifier(card)).items():
+    for name, value in noisy_label_figures(
+        DIGITS, label_classifier(card), *load_digits_images("heldout")
+    ).items():
         assert measured[name] == pytest.approx(value, rel=1e-3), name
 
 
@@ -120,7 +123,7 @@ def test_guides_answer_in_the_number_type_of_the_state(card: ModelCard, dtype: t
 
 def test_level_grid_spans_the_process_evenly_in_log_rho(card: ModelCard) -> None:
     grid = noise_level_posterior(card)[1].tolist()
-    assert grid == level_grid()
+    assert grid == level_grid(DIGITS.process)
     assert len(grid) == 200
     process = card.make_process()
     assert (grid[0], grid[-1]) == (process.at(1.0).rho, process.at(process.t_min).rho)
@@ -129,7 +132,13 @@ def test_level_grid_spans_the_process_evenly_in_log_rho(card: ModelCard) -> None
 
 def test_noise_level_is_near_the_exact_posterior_unbiased_and_calibrated(card: ModelCard) -> None:
     measured: Any = card.guides["noise-level"]["measured"]
-    found: Any = noise_level_figures(noise_level_posterior(card)[0], states_per_band=250)
+    found: Any = noise_level_figures(
+        DIGITS.process,
+        noise_level_posterior(card)[0],
+        train=load_digits_images("train")[0],
+        heldout=load_digits_images("heldout")[0],
+        states_per_band=250,
+    )
     for recorded, band in zip(measured["bands"], found["bands"], strict=True):
         assert band["cross_entropy"] == pytest.approx(recorded["cross_entropy"], abs=0.2), band
         assert band["reachable_cross_entropy"] < band["cross_entropy"] + 0.1, band
@@ -155,10 +164,22 @@ def test_noise_level_of_states_far_outside_is_finite(card: ModelCard, size: floa
         assert (logits.argmax(1) == 0).all()
 
 
-@pytest.mark.parametrize("make", [train_noisy_classifier, train_noise_level])
-def test_training_repeats_to_the_bit_and_follows_the_seed(make: Any) -> None:
+def _noisy_label(seed: int) -> Module:
+    data = load_digits_images("train")
+    return train_noisy_classifier(DIGITS, *data, seed=seed, num_steps=6)
+
+
+def _noise_level(seed: int) -> Module:
+    images = load_digits_images("train")[0]
+    return train_noise_level(DIGITS, images, seed=seed, num_steps=6)
+
+
+@pytest.mark.parametrize("make", [_noisy_label, _noise_level])
+def test_training_repeats_to_the_bit_and_follows_the_seed(
+    make: Callable[[int], Module],
+) -> None:
     before = torch.get_rng_state()
-    first, again, other = (make(seed, num_steps=6).state_dict() for seed in (3, 3, 4))
+    first, again, other = (make(seed).state_dict() for seed in (3, 3, 4))
     assert torch.equal(before, torch.get_rng_state())  # nobody else's random numbers move
     for name, value in first.items():
         assert torch.equal(value, again[name]), name
@@ -167,8 +188,9 @@ def test_training_repeats_to_the_bit_and_follows_the_seed(make: Any) -> None:
 
 def test_noised_states_have_the_variance_of_their_index() -> None:
     indices = torch.tensor([0, 500, 999])
-    states = noised(torch.zeros(3, 1, 100, 100), indices)
-    sigma = [PROCESS.at(PROCESS.time_of(int(k))).sigma for k in indices]
+    states = noised(DIGITS.process, torch.zeros(3, 1, 100, 100), indices)
+    process = DIGITS.process
+    sigma = [process.at(process.time_of(int(k))).sigma for k in indices]
     assert states.std((1, 2, 3)).tolist() == pytest.approx(sigma, rel=0.05)
 
 
@@ -184,7 +206,7 @@ def test_command_lists_loadable_guides_in_the_card(
     bare = {name: value for name, value in document.items() if name != "guides"}
     (tmp_path / CARD_FILE).write_text(json.dumps(bare), encoding="utf-8")
     with caplog.at_level(logging.INFO):
-        train.main(["digits-guides", "--out", str(tmp_path), "--steps", "3"])
+        train.main(["digits", "--guides", "--out", str(tmp_path), "--steps", "3"])
     assert "noisy-label: 3 steps" in caplog.text
     made = read_card(tmp_path)
     assert sorted(made.guides) == ["noise-level", "noisy-label"]
@@ -196,9 +218,12 @@ def test_command_lists_loadable_guides_in_the_card(
     assert {name: value for name, value in written.items() if name != "guides"} == bare
 
 
-def test_command_without_a_card_says_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"has no card\.json to list the guides in"):
-        train.main(["digits-guides", "--out", str(tmp_path), "--steps", "1"])
+def test_command_without_a_card_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        train.main(["digits", "--guides", "--out", str(tmp_path), "--steps", "1"])
+    assert "has no card.json to list the guides in" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

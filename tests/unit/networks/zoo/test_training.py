@@ -10,21 +10,31 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from torch.utils.flop_counter import FlopCounterMode
 
 from fewstep.errors import InvalidInput
 from fewstep.networks.adm.shapes import tensor_shapes
+from fewstep.networks.models import load_network, resolve
 from fewstep.networks.zoo import train
 from fewstep.networks.zoo.classifier import to_network_range
-from fewstep.networks.zoo.data import load_digits_images
-from fewstep.networks.zoo.recipe import DIGITS_UNET, NULL_LABEL, PROCESS, TrainingSettings
+from fewstep.networks.zoo.digits_data import load_digits_images
+from fewstep.networks.zoo.digits_recipe import DIGITS
+from fewstep.networks.zoo.recipe import TrainingSettings
 from fewstep.networks.zoo.training import Trainer
+from fewstep.networks.zoo.training_speed import (
+    flops_per_image,
+    read_stretches,
+    training_figures,
+)
+from fewstep.process import VPDiscrete
 
-SETTINGS = TrainingSettings(num_steps=8, batch_size=16, warmup_steps=2)
+SETTINGS = replace(DIGITS.settings, num_steps=8, batch_size=16, warmup_steps=2)
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +43,7 @@ def _one_thread() -> None:
 
 
 def _trainer(settings: TrainingSettings) -> Trainer:
-    return Trainer(DIGITS_UNET, settings, null_label=NULL_LABEL, process=PROCESS)
+    return Trainer(DIGITS.unet, settings, null_label=DIGITS.null_label, process=DIGITS.process)
 
 
 def _losses(trainer: Trainer, count: int) -> list[float]:
@@ -86,11 +96,11 @@ def test_killed_command_resumes_to_the_same_weights(
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()
-    train.write_unet(whole, settings)
+    _write_unet(whole, settings)
     _kill_after_first_checkpoint(killed, settings)
     with safe_open(killed / "checkpoint.safetensors", "pt") as file:
         assert 2 <= int(file.get_tensor("step")) < 6
-    train.write_unet(killed, settings)
+    _write_unet(killed, settings)
     for name in ("unet.safetensors", "checkpoint.safetensors"):
         first, second = load_file(whole / name), load_file(killed / name)
         assert first.keys() == second.keys()
@@ -98,20 +108,29 @@ def test_killed_command_resumes_to_the_same_weights(
             assert torch.equal(value, second[key]), key
 
 
+def _write_unet(folder: Path, settings: TrainingSettings) -> None:
+    trainer = train.open_trainer(DIGITS, folder, settings)
+    train.write_unet(DIGITS, trainer, folder, *load_digits_images("train"))
+
+
 _TRAIN_SLOWLY = """
 import sys, time
+from dataclasses import replace
 from pathlib import Path
 import torch
 from fewstep.networks.zoo import train
-from fewstep.networks.zoo.recipe import TrainingSettings
+from fewstep.networks.zoo.digits_recipe import DIGITS
 torch.set_num_threads(1)
 train._CHECKPOINT_EVERY = 2
 save = train.save_checkpoint
-def save_and_wait(trainer, folder):
-    save(trainer, folder)
+def save_and_wait(recipe, trainer, folder):
+    save(recipe, trainer, folder)
     time.sleep(60)
 train.save_checkpoint = save_and_wait
-train.write_unet(Path(sys.argv[1]), TrainingSettings(num_steps=6, batch_size=16, warmup_steps=2))
+settings = replace(DIGITS.settings, num_steps=6, batch_size=16, warmup_steps=2)
+folder = Path(sys.argv[1])
+trainer = train.open_trainer(DIGITS, folder, settings)
+train.write_unet(DIGITS, trainer, folder, *DIGITS.load(None, "train"))
 """
 
 
@@ -127,39 +146,55 @@ def _kill_after_first_checkpoint(folder: Path, settings: TrainingSettings) -> No
 
 
 def test_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
-    train.save_checkpoint(_trainer(SETTINGS), tmp_path)
-    with pytest.raises(InvalidInput, match=r"was written under .*'seed': 0.* not .*'seed': 5"):
-        train.open_trainer(tmp_path, replace(SETTINGS, seed=5))
+    train.save_checkpoint(DIGITS, _trainer(SETTINGS), tmp_path)
+    with pytest.raises(InvalidInput, match=r"other settings: \{'seed': \(0, 5\)\}"):
+        train.open_trainer(DIGITS, tmp_path, replace(SETTINGS, seed=5))
+    other = replace(DIGITS, process=VPDiscrete.cosine())
+    with pytest.raises(InvalidInput, match=r"other settings: \{'process': .*linear.*cosine"):
+        train.open_trainer(other, tmp_path, SETTINGS)
 
 
-@pytest.mark.timeout(240)
-def test_command_writes_a_model_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(train, "train_classifier", _short_classifier)
+def test_command_writes_a_model_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         train.main(["digits", "--out", str(tmp_path / "made"), "--steps", "2"])
     assert "classifier:" in caplog.text
     assert "unet: step 2" in caplog.text
     weights = load_file(tmp_path / "made" / "unet.safetensors")
-    assert {n: tuple(v.shape) for n, v in weights.items()} == tensor_shapes(DIGITS_UNET)
+    assert {n: tuple(v.shape) for n, v in weights.items()} == tensor_shapes(DIGITS.unet)
     assert {value.dtype for value in weights.values()} == {torch.float16}
     _check_resolves(tmp_path)
 
 
-def _short_classifier(seed: int) -> torch.nn.Module:
-    from fewstep.networks.zoo.classifier_training import train_classifier
-
-    return train_classifier(seed, num_steps=5)
-
-
 def _check_resolves(root: Path) -> None:
-    from fewstep.networks.models import load_network, resolve
-
     card = resolve("file:made", roots=[root])
-    assert card.measured == {}
-    assert (
-        load_network(card)(torch.zeros(1, 1, 8, 8), torch.zeros(1), torch.tensor([10]))
-        .isfinite()
-        .all()
-    )
+    training: Any = card.measured["training"]
+    assert (training["steps"], training["images_seen"]) == (2, 2 * DIGITS.settings.batch_size)
+    assert training["images_per_second"] > 0
+    assert 0 < training["share_of_bf16_rate"] < 1
+    x, times, labels = torch.zeros(1, 1, 8, 8), torch.zeros(1), torch.tensor([10])
+    assert load_network(card)(x, times, labels).isfinite().all()
+
+
+def test_speed_of_a_resumed_training_counts_each_step_once(tmp_path: Path) -> None:
+    for steps in (2, 4):  # the first run ends early: the second goes on with its learning rates
+        trainer = train.open_trainer(DIGITS, tmp_path, replace(SETTINGS, num_steps=4))
+        images, labels = load_digits_images("train")
+        trainer.settings = replace(SETTINGS, num_steps=steps)
+        train.write_unet(DIGITS, trainer, tmp_path, images[:64], labels[:64])
+        trainer.settings = replace(SETTINGS, num_steps=4)
+        train.save_checkpoint(DIGITS, trainer, tmp_path)
+    first, second = read_stretches(tmp_path)
+    assert (first.first_step, first.last_step) == (0, 2)
+    assert (second.first_step, second.last_step) == (2, 4)
+    figures: Any = training_figures(tmp_path, trainer, DIGITS.image_shape)
+    rate = 4 * SETTINGS.batch_size / (first.seconds + second.seconds)
+    assert figures["images_per_second"] == pytest.approx(rate)
+
+
+def test_operations_of_a_step_are_three_passes_of_the_network() -> None:
+    trainer = _trainer(SETTINGS)
+    both = flops_per_image(trainer, DIGITS.image_shape)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        trainer.network(torch.zeros(1, 1, 8, 8), torch.zeros(1), torch.tensor([0]))
+    # The first convolution needs no gradient of its input.
+    assert 2.8 < both / counter.get_total_flops() < 3.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,13 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("model", choices=[recipe.name for recipe in RECIPES.values()])
     parser.add_argument("--data", type=Path, help="archive of the images that are not bundled")
     parser.add_argument("--samples", type=int, help="images per teacher")
-    parser.add_argument("--threads", type=int, default=1, help="of the processor")
+    parser.add_argument("--slots", type=int, default=os.cpu_count(), help="batches at a time")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)  # with one, float32 sums keep their order everywhere
+    torch.set_num_threads(1)  # float32 sums keep their order, so figures repeat exactly
     card, recipe = resolve(options.model), recipe_of(options.model)
     write_references(card, recipe, options.data)
     count = options.samples or NUM_SAMPLES.get(recipe.model, MORE_SAMPLES)
-    measured = measure(card, recipe, options.data, num_samples=count)
+    measured = measure(card, recipe, options.data, num_samples=count, slots=options.slots)
     write_card(card.folder, measured)
 
 
@@ -63,14 +64,14 @@ def write_references(card: ModelCard, recipe: Recipe, data: Path | None) -> None
 
 
 def measure(
-    card: ModelCard, recipe: Recipe, data: Path | None, *, num_samples: int
+    card: ModelCard, recipe: Recipe, data: Path | None, *, num_samples: int, slots: int
 ) -> dict[str, object]:
     """All figures of the card; every one stands beside its number of images."""
     extractor = load_extractor(card.extractor)
     real = load_real_images(recipe, extractor, data)
     teachers: dict[str, object] = {}
     for sampler in (FULL_STEPS, card.teacher):
-        samples = draw_samples(card, extractor, sampler, count=num_samples)
+        samples = draw_samples(card, extractor, sampler, count=num_samples, slots=slots)
         name = f"{sampler['solver']}, {sampler['nfe']} calls"
         teachers[name] = {"grid": sampler["grid"], **teacher_figures(card, samples, real)}
         _picture_once(card, samples)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
+from torch import Tensor
 
 from evaluators.banks import Bank, NoiseBank
 from evaluators.features import Extractor, to_uint8
@@ -41,21 +43,32 @@ class SampleSet:
 
 @torch.inference_mode()
 def draw_samples(
-    card: ModelCard, extractor: Extractor, sampler: Mapping[str, object], *, count: int
+    card: ModelCard,
+    extractor: Extractor,
+    sampler: Mapping[str, object],
+    *,
+    count: int,
+    slots: int = 1,
 ) -> SampleSet:
-    """Draw `count` images with the sampler's `solver`, `grid` and `nfe`."""
+    """Draw `count` images with the sampler's `solver`, `grid` and `nfe`.
+
+    Batches are drawn in `slots` threads, each by itself: the images do not depend on their number.
+    """
     solver, process = str(sampler["solver"]), card.make_process()
     steps = SOLVERS.get(solver).steps_of_nfe(int(str(sampler["nfe"])))
     program = trace(grid(str(sampler["grid"]), process, steps), process=process, solver=solver)
     bank = NoiseBank(card.image_shape, card.num_classes, Bank("report"))
     labels, network = balanced_labels(card, count), load_network(card)
-    drawn = []
-    for start in range(0, count, _BATCH):
+
+    @torch.inference_mode()
+    def batch(start: int) -> Tensor:
         rows = slice(start, min(start + _BATCH, count))
         denoiser = model_denoiser(card, labels=labels[rows], network=network)
         noise = torch.from_numpy(bank.noise(rows.start, rows.stop))
-        drawn.append(to_uint8(run(program, denoiser, noise)))
-    images = torch.cat(drawn)
+        return to_uint8(run(program, denoiser, noise))
+
+    with ThreadPoolExecutor(slots, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        images = torch.cat(list(pool.map(batch, range(0, count, _BATCH))))
     features = torch.cat([extractor.features(part) for part in images.split(_BATCH)])
     predicted = torch.cat([extractor.logits(part) for part in images.split(_BATCH)]).argmax(1)
     return SampleSet(sampler, images.numpy(), features.numpy(), labels.numpy(), predicted.numpy())

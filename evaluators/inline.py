@@ -12,7 +12,7 @@ from evaluators.banks import FloatArray
 from evaluators.chain_tiles import AnyTile
 from evaluators.score import Task
 from evaluators.scoring import CACHE_BYTES, TileScorer
-from evaluators.tasks import process_of, reference_of
+from evaluators.tasks import blocks_of, process_of, reference_of
 from evaluators.tile_runner import TileRunner, load_runner
 from fewstep.errors import ScoringFailed
 
@@ -73,5 +73,6 @@ class InlineScorer(TileScorer):
             InlineExecutor(load_runner(task, roots=roots), slots=slots),
             process=process_of(task, roots=roots),
             reference=reference_of(task, roots=roots).gaussian,
+            blocks=blocks_of(task, roots=roots),
             cache_bytes=cache_bytes,
         )

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from evaluators.banks import Bank
+from fewstep.networks.pruning.architecture import Architecture
 from fewstep.program import Program
 
 Pattern: TypeAlias = tuple[object, ...]
@@ -29,12 +30,13 @@ Pattern: TypeAlias = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Images start..stop-1 of a bank, made by one program."""
+    """Images start..stop-1 of a bank, made by one program on the networks of an architecture."""
 
     program: Program
     bank: Bank
     start: int
     stop: int
+    architecture: Architecture | None = None
 
     @property
     def rows(self) -> int:
@@ -57,7 +59,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """What runs in one forward: parts whose programs have one pattern; free rows at the end."""
+    """What runs in one forward: parts that have one pattern; free rows at the end."""
 
     parts: tuple[Part, ...]
 
@@ -72,10 +74,12 @@ class Tile:
         return tuple((part.work, part.segment.rows) for part in self.parts)
 
 
-def pattern(program: Program) -> Pattern:
-    """What programs of one tile have in common: kinds, and the terms of every combination."""
+def pattern(segment: Segment) -> Pattern:
+    """What segments of one tile have in common: networks, kinds, the terms of all combinations."""
+    program = segment.program
     rows = tuple(tuple(sorted(node.input)) for node in program.nodes)
-    return program.shape, rows, tuple(sorted(program.output)), program.noise_terms
+    terms = (rows, tuple(sorted(program.output)), program.noise_terms)
+    return segment.architecture, program.shape, *terms
 
 
 def pack(segments: Iterable[Segment], micro_batch: int) -> list[Tile]:
@@ -87,7 +91,7 @@ def pack(segments: Iterable[Segment], micro_batch: int) -> list[Tile]:
     tiles: list[Tile] = []
     open_parts: dict[Pattern, list[Part]] = {}
     for work, segment in enumerate(segments):
-        parts = open_parts.setdefault(pattern(segment.program), [])
+        parts = open_parts.setdefault(pattern(segment), [])
         rest = segment
         while rest.rows:
             used = sum(part.segment.rows for part in parts)

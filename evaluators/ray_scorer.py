@@ -20,7 +20,7 @@ from evaluators.banks import FloatArray
 from evaluators.chain_tiles import AnyTile
 from evaluators.score import Task
 from evaluators.scoring import CACHE_BYTES, TileScorer
-from evaluators.tasks import process_of, reference_of
+from evaluators.tasks import blocks_of, process_of, reference_of
 from fewstep.errors import MissingExtra, ScoringFailed
 
 _LOG = logging.getLogger(__name__)
@@ -189,6 +189,7 @@ class RayScorer(TileScorer):
             self.executor,
             process=process,
             reference=reference.gaussian,
+            blocks=blocks_of(task, roots=roots),
             cache_bytes=cache_bytes,
         )
 

@@ -18,8 +18,10 @@ from evaluators.frechet import Gaussian, frechet_distance
 from evaluators.packing import Segment
 from evaluators.score import Ask, OnScore, Score, Task, calls_of
 from fewstep.errors import InvalidInput
+from fewstep.networks.pruning.blocks import PrunableBlock
 from fewstep.process import Process
 from fewstep.program import MAX_CONDITION, Program, trace
+from space.candidate import Candidate
 
 # Features kept so that scoring a candidate with more images costs only the new ones.
 CACHE_BYTES = 128 * 2**20
@@ -35,12 +37,14 @@ class TileScorer:
         *,
         process: Process,
         reference: Gaussian,
+        blocks: Sequence[PrunableBlock] = (),
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self._task = task
         self._executor = executor
         self._process = process
         self._reference = reference
+        self._blocks = blocks
         self._cache = FeatureCache(cache_bytes)
 
     @property
@@ -72,18 +76,22 @@ class TileScorer:
     def _program(self, ask: Ask) -> Program:
         """What runs; for chains, what one at the nominal start runs."""
         candidate = ask.candidate
-        return trace(
+        program = trace(
             candidate.times,
             process=self._process,
             solver=candidate.solver,
             options=dict(candidate.options),
         )
+        if candidate.architecture is None:
+            return program
+        return program.with_networks(candidate.times, candidate.architecture.of_step)
 
     def _infeasible(self, ask: Ask) -> str | None:
         """Why a candidate fails without a network call; None if it may run."""
         if ask.candidate.chains and self._task.level_guide is None:
             return "chains: the task has no noise-level guide"
         try:
+            self._check_architecture(ask.candidate)
             condition = self._program(ask).condition
         except InvalidInput as error:
             return error.message
@@ -94,6 +102,19 @@ class TileScorer:
             )
         return None
 
+    def _check_architecture(self, candidate: Candidate) -> None:
+        """Hold an architecture against the blocks of the network."""
+        architecture = candidate.architecture
+        if architecture is None:
+            return
+        architecture.normalised(self._blocks, steps=candidate.steps)
+        if architecture.repair != "none":
+            raise InvalidInput(
+                f"architecture.repair={architecture.repair!r}: nothing was calibrated for this "
+                "task; allowed: none",
+                field="architecture",
+            )
+
     def _missing(self, ask: Ask, sheet: FeatureSheet) -> list[AnySegment]:
         """The images that neither the cache nor an earlier ask provides, as one segment or none."""
         start = sheet.plan(ask)
@@ -101,7 +122,8 @@ class TileScorer:
             return []
         if ask.candidate.chains:
             return [ChainSegment(ask.candidate, ask.bank, start, ask.num_samples)]
-        return [Segment(self._program(ask), ask.bank, start, ask.num_samples)]
+        architecture = ask.candidate.architecture
+        return [Segment(self._program(ask), ask.bank, start, ask.num_samples, architecture)]
 
     def _judge(self, ask: Ask, failure: str | None, sheet: FeatureSheet) -> Score:
         calls = calls_of(self._task, ask)

@@ -17,6 +17,7 @@ from fewstep.guidance import Guidance
 from fewstep.networks.card import ModelCard
 from fewstep.networks.guidance import check_guidance, label_guide, level_guide
 from fewstep.networks.models import resolve
+from fewstep.networks.pruning.blocks import PrunableBlock, adm_blocks
 from fewstep.process import VPDiscrete
 
 
@@ -128,6 +129,11 @@ def card_of(task: Task, *, roots: Sequence[Path] = ()) -> ModelCard:
 def process_of(task: Task, *, roots: Sequence[Path] = ()) -> VPDiscrete:
     """The noise process of the task's model."""
     return card_of(task, roots=roots).make_process()
+
+
+def blocks_of(task: Task, *, roots: Sequence[Path] = ()) -> tuple[PrunableBlock, ...]:
+    """What architectures may cut in the task's model."""
+    return adm_blocks(card_of(task, roots=roots).unet_config())
 
 
 def reference_of(task: Task, *, roots: Sequence[Path] = ()) -> ReferenceStatistics:

@@ -17,6 +17,7 @@ from evaluators.chain_runner import ChainRunner
 from evaluators.chain_tiles import AnyTile, ChainTile
 from evaluators.features import Extractor, load_extractor, to_uint8
 from evaluators.packing import Tile
+from evaluators.pruned_networks import PrunedNetworks
 from evaluators.score import Task
 from evaluators.tasks import card_of
 from fewstep.denoisers.class_conditional import ConditionalNetwork
@@ -26,6 +27,7 @@ from fewstep.networks.card import ModelCard
 from fewstep.networks.guided_model import GuidedModel
 from fewstep.networks.guides import load_guide, noise_level_posterior
 from fewstep.networks.models import load_network
+from fewstep.networks.pruning.architecture import Architecture
 from fewstep.running import run_stacked
 
 Draw: TypeAlias = Callable[[NoiseBank, int, int], npt.NDArray[np.generic]]
@@ -35,12 +37,13 @@ _CLIP = 1.0  # images are in [-1, 1]
 
 @dataclass(frozen=True, slots=True)
 class TileRunner:
-    """A loaded network, guide and extractor. Keeps nothing between tiles: threads may share it."""
+    """A loaded network, guide and extractor. No tile depends on others: threads may share it."""
 
     task: Task
     network: ConditionalNetwork
     extractor: Extractor
     null_label: int | None
+    pruned: PrunedNetworks
     classifier: NoisyClassifier | None = None
     chains: ChainRunner | None = None
 
@@ -59,27 +62,43 @@ class TileRunner:
 
     def images(self, tile: AnyTile) -> Tensor:
         """The images (micro_batch, C, H, W) in [-1, 1]; rows past the tile's own are padding."""
-        model = GuidedModel(
-            network=self.network,
+        if not isinstance(tile, ChainTile):
+            return self._packed_images(tile)
+        assert self.chains is not None, "the task of a tile of chains has a noise-level guide"
+        return self.chains.images(tile, self._model(self.network))
+
+    def _model(self, network: ConditionalNetwork) -> GuidedModel:
+        return GuidedModel(
+            network=network,
             guidance=self.task.guidance,
             scale=self.task.guidance_scale,
             null_label=self.null_label,
             clip=_CLIP if self.task.clip_denoised else None,
             classifier=self.classifier,
         )
-        if not isinstance(tile, ChainTile):
-            return self._packed_images(tile, model)
-        assert self.chains is not None, "the task of a tile of chains has a noise-level guide"
-        return self.chains.images(tile, model)
 
-    def _packed_images(self, tile: Tile, model: GuidedModel) -> Tensor:
+    def _networks(self, architecture: Architecture | None) -> list[ConditionalNetwork]:
+        """The network of each of an architecture's configurations."""
+        if architecture is None:
+            return [self.network]
+        networks = self.pruned.of(architecture)
+        if self.task.num_classes is None:
+            return [_without_labels(network) for network in networks]
+        return list(networks)
+
+    def _packed_images(self, tile: Tile) -> Tensor:
         programs = [part.segment.program for part in tile.parts]
         rows = [part.segment.rows for part in tile.parts]
         rows[-1] += self.task.numerics.micro_batch - tile.rows  # padding runs the last program
         noise = [self._draw(tile, _term(term)) for term in range(programs[0].noise_terms)]
-        is_split = "gradient" in programs[0].shape
-        denoiser = model.denoiser(self._draw(tile, _labels), is_split=is_split)
-        return run_stacked(programs, rows, denoiser, self._draw(tile, NoiseBank.noise), noise=noise)
+        is_split = programs[0].is_split
+        labels = self._draw(tile, _labels)
+        denoisers = [
+            self._model(network).denoiser(labels, is_split=is_split)
+            for network in self._networks(tile.parts[0].segment.architecture)
+        ]
+        start = self._draw(tile, NoiseBank.noise)
+        return run_stacked(programs, rows, denoisers, start, noise=noise)
 
     def _draw(self, tile: Tile, draw: Draw) -> Tensor:
         """What `draw` gives for each part of the tile, one under the other, padded with zeros."""
@@ -105,6 +124,7 @@ def load_runner(task: Task, *, roots: Sequence[Path] = ()) -> TileRunner:
         network=network if is_conditional else _without_labels(network),
         extractor=load_extractor(card.extractor, device=task.numerics.device),
         null_label=card.null_label,
+        pruned=PrunedNetworks(network),
         classifier=None
         if task.guide is None
         else load_guide(card, task.guide.name, device=task.numerics.device),

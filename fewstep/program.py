@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from fewstep.errors import InvalidInput
@@ -28,16 +28,20 @@ Row = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One evaluation: its kind, level, what the network gets as time, and its input."""
+    """One evaluation: its kind, level, what the network gets as time, and its input.
+
+    `network` says which of several networks is evaluated, where an architecture has more than one.
+    """
 
     kind: Kind
     level: Level
     network_time: float
     input: Row
+    network: int = 0
 
     def to_dict(self) -> dict[str, object]:
-        """As plain JSON values."""
-        return {
+        """As plain JSON values; the first network goes without saying."""
+        values: dict[str, object] = {
             "kind": self.kind,
             "t": self.level.t,
             "alpha": self.level.alpha,
@@ -45,6 +49,7 @@ class Node:
             "network_time": self.network_time,
             "input": dict(self.input),
         }
+        return values | ({"network": self.network} if self.network else {})
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,37 @@ class Program:
         return max(math.fsum(abs(value) for value in row.values()) for row in rows)
 
     @property
-    def shape(self) -> tuple[str, ...]:
-        """The kinds in order; programs of equal shape can share forward passes."""
-        return tuple(node.kind for node in self.nodes)
+    def shape(self) -> tuple[tuple[str, int], ...]:
+        """Kind and network of each node; programs of equal shape can share forward passes."""
+        return tuple((node.kind, node.network) for node in self.nodes)
+
+    @property
+    def is_split(self) -> bool:
+        """Whether gradients are asked for apart from predictions."""
+        return any(node.kind == "gradient" for node in self.nodes)
+
+    def with_networks(self, times: Sequence[float], of_step: Sequence[int]) -> Program:
+        """The same program with a network for every node: that of the step its time lies in.
+
+        Step k takes the nodes from its own time `times[k]` down to, but without, `times[k + 1]`.
+
+        Args:
+            times: the K + 1 times it was traced on.
+            of_step: K numbers of networks.
+
+        Raises:
+            InvalidInput: not one number a step.
+        """
+        if len(of_step) != len(times) - 1:
+            raise InvalidInput(
+                f"of_step: {len(of_step)} networks for {len(times) - 1} steps; allowed: one a step",
+                field="of_step",
+            )
+        steps = [max(0, sum(t >= node.level.t for t in times[:-1]) - 1) for node in self.nodes]
+        nodes = zip(self.nodes, steps, strict=True)
+        return replace(
+            self, nodes=tuple(replace(node, network=of_step[step]) for node, step in nodes)
+        )
 
     def to_dict(self) -> dict[str, object]:
         """As plain JSON values; floats keep all their digits."""
@@ -239,7 +272,11 @@ def _read_node(raw: object, position: int, noise_terms: int) -> Node:
         raise ValueError(f"nodes[{position}].kind={kind!r} is unknown")
     level = Level(*(_finite(raw[key], f"nodes[{position}].{key}") for key in _LEVEL_KEYS))
     network_time = _finite(raw["network_time"], f"nodes[{position}].network_time")
-    return Node(kind, level, network_time, _read_row(raw["input"], position, noise_terms))
+    network = raw.get("network", 0)
+    if type(network) is not int or network < 0:
+        raise ValueError(f"nodes[{position}].network={network!r} is no number of a network")
+    row = _read_row(raw["input"], position, noise_terms)
+    return Node(kind, level, network_time, row, network)
 
 
 _LEVEL_KEYS = ("t", "alpha", "sigma")

@@ -51,18 +51,33 @@ def sample(
     return run(program, denoiser, x, noise=noise)
 
 
-def run(program: Program, denoiser: Denoiser, x: Tensor, *, noise: Sequence[Tensor] = ()) -> Tensor:
+def run(
+    program: Program,
+    denoiser: Denoiser | Sequence[Denoiser],
+    x: Tensor,
+    *,
+    noise: Sequence[Tensor] = (),
+) -> Tensor:
     """Execute one program on a batch of start states of shape (B, ...).
 
+    Args:
+        program: what to execute.
+        denoiser: the model; or one for each network that the program's nodes name.
+        x: start states.
+        noise: the unit-normal terms, each shaped like `x`.
+
     Raises:
-        InvalidInput: noise terms are missing, or coefficients do not survive in the type of `x`.
+        InvalidInput: noise terms are missing, coefficients do not survive in the type of `x`, or a
+            node names a network that there is no denoiser for.
     """
+    denoisers = _denoisers([program], denoiser)
     check_precision(program, x.dtype)
     _check_noise([program], noise)
     sources: dict[str, Tensor] = {"x": x} | {f"n{i}": term for i, term in enumerate(noise)}
     for position, node in enumerate(program.nodes):
         at = StackedLevel.of(node.level, node.network_time, x.shape[0], x.device)
-        sources[f"d{position}"] = denoiser(_combine(node.input, sources, x), at, node.kind)
+        state = _combine(node.input, sources, x)
+        sources[f"d{position}"] = denoisers[node.network](state, at, node.kind)
     return _combine(program.output, sources, x)
 
 
@@ -95,7 +110,7 @@ def check_precision(program: Program, dtype: torch.dtype) -> None:
 def run_stacked(
     programs: Sequence[Program],
     rows_per_program: Sequence[int],
-    denoiser: Denoiser,
+    denoiser: Denoiser | Sequence[Denoiser],
     x: Tensor,
     *,
     noise: Sequence[Tensor] = (),
@@ -105,13 +120,15 @@ def run_stacked(
     Args:
         programs: programs whose `shape` is the same.
         rows_per_program: how many consecutive rows of `x` belong to each; they add up to B.
-        denoiser: called once per node, for all rows together.
+        denoiser: called once per node, for all rows together; or one for each network.
         x: start states, shape (B, ...).
         noise: the unit-normal terms, each shaped like `x`.
 
     Raises:
-        InvalidInput: shapes differ, rows do not add up, or noise terms are missing.
+        InvalidInput: shapes differ, rows do not add up, noise terms are missing, or a node names a
+            network that there is no denoiser for.
     """
+    denoisers = _denoisers(programs, denoiser)
     _check_stack(programs, rows_per_program, x, noise)
     spread = _Spread(rows_per_program, x)
     sources: dict[str, Tensor] = {"x": x} | {f"n{i}": term for i, term in enumerate(noise)}
@@ -123,7 +140,7 @@ def run_stacked(
             sigma=spread.rows([node.level.sigma for node in nodes]),
             network_time=spread.rows([node.network_time for node in nodes]),
         )
-        sources[f"d{position}"] = denoiser(state, at, nodes[0].kind)
+        sources[f"d{position}"] = denoisers[nodes[0].network](state, at, nodes[0].kind)
     return spread.combine([program.output for program in programs], sources)
 
 
@@ -185,6 +202,21 @@ class _Spread:
             factor = self.rows(values).to(self._x.dtype).view(-1, *self._trailing)
             total = factor * tensor if total is None else total + factor * tensor
         return torch.zeros_like(self._x) if total is None else total
+
+
+def _denoisers(
+    programs: Sequence[Program], given: Denoiser | Sequence[Denoiser]
+) -> Sequence[Denoiser]:
+    """One denoiser per network."""
+    denoisers = given if isinstance(given, Sequence) else [given]
+    last = max((node.network for program in programs for node in program.nodes), default=0)
+    if last >= len(denoisers):
+        raise InvalidInput(
+            f"program: a node runs network {last}, {len(denoisers)} given; allowed: a denoiser for "
+            "each network of the schedule's architecture",
+            field="program",
+        )
+    return denoisers
 
 
 def _check_stack(

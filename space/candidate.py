@@ -10,6 +10,7 @@ from itertools import pairwise
 from fewstep.canonical import content_hash
 from fewstep.errors import InvalidInput
 from fewstep.mcmc.plan import ChainPlan, PlanValue
+from fewstep.networks.pruning.architecture import Architecture
 from fewstep.solvers import SOLVERS, canonical_name
 from fewstep.solvers.options import OptionValue, changed_options, resolve_options
 
@@ -26,7 +27,7 @@ class Candidate:
         times: K+1 process times from noise to data, strictly decreasing, ending at 0.0.
         options: Solver options as (name, value) pairs. On construction they are checked, per-step
             ones expanded to one value a step, defaults dropped, and all sorted by name.
-        architecture: Reserved for per-step networks; the full network is None.
+        architecture: Which pruned networks run at its steps; the full network is None.
         chains: What `ChainPlan` says as (name, value) pairs, for images drawn from chains; the
             times are then those of a chain at the nominal start. Empty for all other candidates.
 
@@ -38,7 +39,7 @@ class Candidate:
     solver: str
     times: tuple[float, ...]
     options: tuple[tuple[str, OptionValue], ...] = ()
-    architecture: None = None
+    architecture: Architecture | None = None
     chains: tuple[tuple[str, PlanValue], ...] = ()
 
     def __post_init__(self) -> None:
@@ -50,6 +51,8 @@ class Candidate:
         object.__setattr__(self, "options", tuple(sorted(changed_options(resolved).items())))
         if (plan := self.chain_plan) is not None:
             object.__setattr__(self, "chains", plan.pairs())
+        if self.architecture is not None:
+            _check_architecture(self.architecture, self)
 
     @property
     def steps(self) -> int:
@@ -67,7 +70,7 @@ class Candidate:
             "solver": self.solver,
             "times": list(self.times),
             "options": {name: _plain(value) for name, value in self.options},
-            "architecture": self.architecture,
+            "architecture": None if self.architecture is None else self.architecture.to_dict(),
         }
         return values | ({"chains": dict(self.chains)} if self.chains else {})
 
@@ -94,11 +97,27 @@ class Candidate:
             )
         if not isinstance(chains, Mapping):
             raise InvalidInput(f"chains={chains!r}: must be a mapping", field="chains")
+        architecture = values.get("architecture")
         return cls(
             solver=str(values["solver"]),
             times=tuple(times),
             options=tuple(options.items()),
+            architecture=None if architecture is None else Architecture.from_dict(architecture),
             chains=tuple(chains.items()),
+        )
+
+
+def _check_architecture(architecture: Architecture, candidate: Candidate) -> None:
+    if len(architecture.of_step) != candidate.steps:
+        raise InvalidInput(
+            f"architecture.of_step: {len(architecture.of_step)} entries for {candidate.steps} "
+            "steps; allowed: one a step",
+            field="architecture",
+        )
+    if candidate.chains:
+        raise InvalidInput(
+            "architecture: chains start at levels of their own; allowed: null with chains",
+            field="architecture",
         )
 
 
@@ -137,10 +156,6 @@ def _check_fields(values: Mapping[str, object]) -> None:
     for name in ("solver", "times"):
         if name not in values:
             raise InvalidInput(f"candidate: field {name!r} is missing", field=name)
-    if values.get("architecture") is not None:
-        raise InvalidInput(
-            f"architecture={values['architecture']!r}: only null is allowed", field="architecture"
-        )
 
 
 def _plain(value: OptionValue) -> object:

@@ -19,7 +19,7 @@ from fewstep.networks.card import CARD_FILE, ModelCard, read_card
 from fewstep.networks.checkpoint import check_sha256, check_weights
 
 if TYPE_CHECKING:  # this file is imported where torch must not be
-    from torch import nn
+    from fewstep.networks.adm.unet import UNet
 
 _ZOO = Path(__file__).parent / "zoo"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # no separators: names cannot climb
@@ -47,7 +47,7 @@ def resolve(reference: str, *, roots: Sequence[Path] = ()) -> ModelCard:
     return card
 
 
-def load_network(card: ModelCard, *, device: str = "cpu") -> nn.Module:
+def load_network(card: ModelCard, *, device: str = "cpu") -> UNet:
     """The network of a card: float32, evaluating, without gradients.
 
     It is called as `network(x, network_time, labels)`, or without labels where the card has no

@@ -123,6 +123,13 @@ def test_picture_shows_the_first_images_one_class_per_column(tmp_path: Path) -> 
     assert middles.tolist() == np.arange(100).reshape(10, 10).tolist()
 
 
+def test_samples_do_not_depend_on_the_number_of_threads(card: ModelCard) -> None:
+    sampler = {"solver": "ddim", "grid": "leading", "nfe": 2}
+    extractor = load_extractor(card.extractor)
+    one, two = (draw_samples(card, extractor, sampler, count=600, slots=slots) for slots in (1, 2))
+    assert np.array_equal(one.images, two.images)
+
+
 def test_picture_of_colours_keeps_them(tmp_path: Path) -> None:
     images = np.zeros((100, 3, 4, 4), np.uint8)
     images[:, 2] = 200

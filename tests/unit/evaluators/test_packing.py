@@ -54,14 +54,14 @@ def test_all_tiles_but_the_last_of_each_pattern_are_full(
     tiles = pack(segments_of(wanted), micro_batch)
     assert all(1 <= tile.rows <= micro_batch for tile in tiles)
     loose = [tile for tile in tiles if tile.rows < micro_batch]
-    patterns = {pattern(tile.parts[0].segment.program) for tile in loose}
+    patterns = {pattern(tile.parts[0].segment) for tile in loose}
     assert len(loose) == len(patterns)
 
 
 @given(wanted=requests)
 def test_programs_of_one_tile_are_alike(wanted: list[tuple[str, int, int]]) -> None:
     for tile in pack(segments_of(wanted), 32):
-        assert len({pattern(part.segment.program) for part in tile.parts}) == 1
+        assert len({pattern(part.segment) for part in tile.parts}) == 1
 
 
 def test_two_schedules_of_one_solver_share_tiles() -> None:

@@ -17,7 +17,7 @@ from evaluators.fidelity import torch_fidelity_fid
 from evaluators.inline import InlineExecutor, InlineScorer
 from evaluators.packing import Part, Segment, Tile
 from evaluators.score import Ask, Score, Task
-from evaluators.scoring import TileScorer
+from evaluators.scoring import CACHE_BYTES, TileScorer
 from evaluators.tasks import process_of, reference_of
 from evaluators.tile_runner import TileRunner
 from fewstep.denoisers.class_conditional import ConditionalNetwork
@@ -61,13 +61,15 @@ def counting(runner: TileRunner) -> Generator[Counting, None, None]:
         yield opened
 
 
-def scorer_over(executor: Counting, task: Task, root: Path, **options: int) -> TileScorer:
+def scorer_over(
+    executor: Counting, task: Task, root: Path, *, cache_bytes: int = CACHE_BYTES
+) -> TileScorer:
     return TileScorer(
         task,
         executor,
         process=process_of(task, roots=[root]),
         reference=reference_of(task, roots=[root]).gaussian,
-        **options,
+        cache_bytes=cache_bytes,
     )
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from fewstep.errors import InvalidInput, MissingExtra
 from fewstep.process import VPDiscrete
+from fewstep.process.checks import ALPHA_FLOOR
 from fewstep.schedule import Schedule
 from fewstep.solvers import SOLVERS, canonical_name
 from fewstep.solvers.options import options_to_dict, resolve_options
@@ -33,6 +35,7 @@ _BETA_SCHEDULES = {
     "scaled_linear": "scaled_linear",
     "cosine": "squaredcos_cap_v2",
 }
+_FLOOR = ALPHA_FLOOR**2 * (1.0 + 1e-9)  # of a cumulative alpha, rounding included
 _PREDICTIONS = {"noise": "epsilon", "denoised": "sample", "velocity": "v_prediction"}
 
 
@@ -164,21 +167,28 @@ def _check_orders(orders: Sequence[int], order: int) -> None:
 
 
 def _betas(schedule: Schedule) -> dict[str, object]:
-    process = schedule.model.process
-    name = _BETA_SCHEDULES.get(str(process.get("beta_schedule")))
-    if name is None:
+    """The process by name; as numbers where it has no name there, or a level that is none of it.
+
+    Levels almost without signal are held at a floor: on the cosine schedule, index 999.
+    """
+    process, described = schedule.process, schedule.model.process
+    if not isinstance(process, VPDiscrete):
         raise InvalidInput(
-            f"model.process.beta_schedule={process.get('beta_schedule')!r}: not exported to "
-            f"diffusers; allowed: {', '.join(sorted(_BETA_SCHEDULES))}",
-            field="model.process.beta_schedule",
+            f"model.process.family={process.family!r}: not exported to diffusers; allowed: "
+            f"{VPDiscrete.family}",
+            field="model.process.family",
         )
-    betas: dict[str, object] = {
-        "beta_schedule": name,
-        "num_train_timesteps": process["num_train_timesteps"],
-    }
-    if "beta_start" in process:
-        betas |= {"beta_start": process["beta_start"], "beta_end": process["beta_end"]}
-    return betas
+    count = process.num_train_timesteps
+    signal = np.exp(2.0 * process.node_log_alphas(0, count))  # cumulative alphas, 1 before them
+    name = _BETA_SCHEDULES.get(str(described.get("beta_schedule")))
+    has_own_levels = "rescale_zero_snr" in described or signal[-1] <= _FLOOR
+    if name is None or has_own_levels:
+        betas = 1.0 - signal[1:] / signal[:-1]
+        return {"trained_betas": betas.tolist(), "num_train_timesteps": count}
+    named: dict[str, object] = {"beta_schedule": name, "num_train_timesteps": count}
+    if "beta_start" in described:
+        named |= {"beta_start": described["beta_start"], "beta_end": described["beta_end"]}
+    return named
 
 
 def _scheduler_class() -> Any:

@@ -64,6 +64,35 @@ def test_images_agree(
     torch.testing.assert_close(theirs, ours, rtol=0.0, atol=5e-5)
 
 
+def _rescaled() -> VPDiscrete:
+    return VPDiscrete.zero_terminal_snr(VPDiscrete.linear())
+
+
+def _table() -> VPDiscrete:
+    return VPDiscrete([0.999 - 0.0009 * k for k in range(1000)])
+
+
+@pytest.mark.parametrize("solver", ["ddim", "dpm-solver++-2m"])
+@pytest.mark.parametrize("build", [VPDiscrete.cosine, _rescaled, _table])
+@pytest.mark.parametrize("indices", [[999, 700, 300, 20], [998, 500, 20], [640, 3]])
+def test_images_agree_on_processes_whose_levels_are_none_of_a_named_one(
+    build: Callable[[], VPDiscrete], indices: list[int], solver: str
+) -> None:
+    process = build()
+    schedule = _schedule(process, indices, solver, True)
+    predict = _predictor(process)
+    x = torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    denoiser = from_noise(
+        lambda state, t: predict(state, round(float(t[0]) * 1000) - 1), process, clip=1.0
+    )
+    deviation = (diffusers.sample(schedule, predict, x) - schedule.sample(denoiser, x)).abs().max()
+    # As above; the noise ratio is 4096 where a level is at its floor. At the last index diffusers
+    # takes sigma from 1 - (alpha^2 in float32), which loses digits where sigma is small.
+    first, last = (process.at(process.time_of(indices[place])) for place in (0, -1))
+    allowed = 5e-5 + 1e-6 * first.rho + 2e-6 / last.sigma
+    assert float(deviation) < allowed, (float(deviation), allowed)
+
+
 def test_clipping_matters_in_that_test() -> None:
     process = VPDiscrete.linear()
     x = torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(1))

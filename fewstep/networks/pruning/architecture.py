@@ -119,6 +119,4 @@ class Architecture:
 
 
 def _bad(where: str, what: object, allowed: str) -> InvalidInput:
-    return InvalidInput(
-        f"architecture.{where}={what!r}; allowed: {allowed}", field="architecture"
-    )
+    return InvalidInput(f"architecture.{where}={what!r}; allowed: {allowed}", field="architecture")

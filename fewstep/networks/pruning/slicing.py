@@ -23,6 +23,7 @@ from fewstep.networks.pruning.cutting import (
     keep_columns,
     keep_rows,
     operate,
+    rows_of,
 )
 
 
@@ -44,6 +45,18 @@ def sliced(
         InvalidInput: the configuration does not fit the network, the network was cut before, or
             bodies are reused that the cache does not keep.
     """
+    check_full(network)
+    return operate(
+        network, adm_blocks(network.config), configuration, surgery=_SURGERY, cache=cache
+    )
+
+
+def check_full(network: UNet) -> None:
+    """Refuse a network that was cut before.
+
+    Raises:
+        InvalidInput: its tensors are not those of its config.
+    """
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     if shapes != tensor_shapes(network.config):
         raise InvalidInput(
@@ -51,38 +64,51 @@ def sliced(
             "that was cut before",
             field="network",
         )
-    return operate(
-        network, adm_blocks(network.config), configuration, surgery=_SURGERY, cache=cache
-    )
+
+
+def end_of_body(block: PrunableBlock) -> str:
+    """Path of the layer that reads the units of an ADM block; what it puts out is the body."""
+    return f"{block.name}.{'proj_out' if block.kind == 'attention' else 'out_layers.3'}"
 
 
 class EmptiedResidual(Conditioned):
-    """A residual block's resampling and shortcut, plus a body kept from before where there is one.
+    """A residual block's resampling and shortcut, and what stands in for its body.
 
-    Ref: Li et al. 2023 (AutoDiffusion).
+    That is the body kept from before where there is one, or a constant for each of `width`
+    channels where a repair gave a `mean`. Ref: Li et al. 2023 (AutoDiffusion).
     """
 
     def __init__(self, block: ResidualBlock, body: CachedBody | None) -> None:
         super().__init__()
         self.resample, self.skip_connection = block.resample, block.skip_connection
-        self._body = body
+        self.width = rows_of(block.get_submodule("out_layers.3"))
+        self.body = body
+        self.mean: nn.Parameter | None
+        self.register_parameter("mean", None)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:  # noqa: ARG002
         """Map (B, C_in, H, W) to (B, C_out, H', W'); the embedding acts on bodies alone."""
         shortcut: Tensor = self.skip_connection(resize(x, self.resample))
-        return shortcut if self._body is None else self._body.add_to(shortcut)
+        if self.mean is not None:
+            shortcut = shortcut + self.mean[:, None, None]
+        return shortcut if self.body is None else self.body.add_to(shortcut)
 
 
 class EmptiedAttention(nn.Module):
-    """The input, plus a body kept from before where there is one."""
+    """The input, and what stands in for its body, as in `EmptiedResidual`."""
 
-    def __init__(self, body: CachedBody | None) -> None:
+    def __init__(self, block: AttentionBlock, body: CachedBody | None) -> None:
         super().__init__()
-        self._body = body
+        self.width = rows_of(block.proj_out)
+        self.body = body
+        self.mean: nn.Parameter | None
+        self.register_parameter("mean", None)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape."""
-        return x if self._body is None else self._body.add_to(x.flatten(2)).reshape(x.shape)
+        if self.mean is not None:
+            x = x + self.mean[:, None, None]
+        return x if self.body is None else self.body.add_to(x.flatten(2)).reshape(x.shape)
 
 
 def _cut(layer: nn.Module, block: PrunableBlock, choice: BlockChoice) -> None:
@@ -116,7 +142,8 @@ def _cut_attention(layer: AttentionBlock, block: PrunableBlock, choice: BlockCho
 def _without_body(layer: nn.Module, body: CachedBody | None) -> nn.Module:
     if isinstance(layer, ResidualBlock):
         return EmptiedResidual(layer, body)
-    return EmptiedAttention(body)
+    assert isinstance(layer, AttentionBlock)
+    return EmptiedAttention(layer, body)
 
 
 def _body_end(layer: nn.Module) -> nn.Module:

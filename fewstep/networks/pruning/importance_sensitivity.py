@@ -1,0 +1,150 @@
+"""How the network's output changes on the sampling trajectory when something of it is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fewstep.denoisers.base import Denoiser
+from fewstep.errors import InvalidInput
+from fewstep.networks.adm.unet import UNet
+from fewstep.networks.pruning.blocks import adm_blocks
+from fewstep.networks.pruning.cutting import shared_copy
+from fewstep.networks.pruning.importance import Scores, channels_by_unit
+from fewstep.networks.pruning.least_squares import Indices
+from fewstep.networks.pruning.moments import FloatArray
+from fewstep.networks.pruning.slicing import check_full, end_of_body
+from fewstep.networks.pruning.trajectory import Denoise, InBatches, run_told
+from fewstep.program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """Mean squared change of the network's output, per value.
+
+    Attributes:
+        units: Without one unit, by block.
+        bodies: Without the whole body, by block.
+    """
+
+    units: Scores
+    bodies: Mapping[str, float]
+
+
+def output_sensitivity(
+    network: UNet,
+    program: Program,
+    denoise: Denoise,
+    x: Tensor,
+    *,
+    call: int,
+    noise: Sequence[Tensor] = (),
+    micro_batch: int = 64,
+) -> Sensitivity:
+    """Cut one unit, or one body, at a time and compare outputs at one call of the trajectory.
+
+    The states are those that the full network leads to. Costs one forward for each unit and body.
+    Nothing reads a unit whose columns in the last layer are zero, which is cutting it, but cheaper
+    to make. Single channels are not scored: to cut them changes the norm of those left.
+
+    Args:
+        network: the full one; it is not touched.
+        program: what a schedule runs.
+        denoise: makes the denoiser for all rows of `x` around a network.
+        x: start states, (B, C, H, W).
+        call: the number of the program's node; all passes of it count.
+        noise: the unit-normal terms, each shaped like `x`.
+        micro_batch: rows in one pass of the network.
+
+    Raises:
+        InvalidInput: the network was cut before, or no such call runs it.
+    """
+    check_full(network)
+    network = shared_copy(network).eval()
+    recorder = _Recorder(InBatches(network, micro_batch))
+    inputs = _inputs_at(call, program, denoise(recorder), recorder, x, noise)
+    full = _outputs(network, inputs, micro_batch)
+
+    def change() -> float:
+        return float((_outputs(network, inputs, micro_batch) - full).square().mean())
+
+    units: dict[str, FloatArray] = {}
+    bodies: dict[str, float] = {}
+    for block in adm_blocks(network.config):
+        end, scores = network.get_submodule(end_of_body(block)), []
+        for channels in channels_by_unit(block, "units"):
+            with _silenced(end, channels):
+                scores.append(change())
+        units[block.name] = np.array(scores)
+        with _silenced(end, np.arange(block.width), with_bias=True):
+            bodies[block.name] = change()
+    return Sensitivity(units, bodies)
+
+
+@contextmanager
+def _silenced(layer: nn.Module, channels: Indices, *, with_bias: bool = False) -> Iterator[None]:
+    """A layer that does not read some channels; its own tensors come back afterwards."""
+    weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
+    columns = torch.from_numpy(channels).to(weight.device)
+    layer.weight = nn.Parameter(weight.detach().index_fill(1, columns, 0.0), requires_grad=False)
+    if with_bias:
+        layer.bias = nn.Parameter(torch.zeros_like(bias), requires_grad=False)
+    try:
+        yield
+    finally:
+        layer.weight, layer.bias = weight, bias
+
+
+def _inputs_at(
+    call: int,
+    program: Program,
+    denoiser: Denoiser,
+    recorder: _Recorder,
+    x: Tensor,
+    noise: Sequence[Tensor],
+) -> list[tuple[Tensor, ...]]:
+    """What the network is given in one call of the program, pass by pass."""
+    if not 0 <= call < len(program.nodes):
+        raise InvalidInput(
+            f"call={call}: allowed: 0 to {len(program.nodes) - 1}, the program's", field="call"
+        )
+    upto = replace(program, nodes=program.nodes[: call + 1], output={f"d{call}": 1.0})
+
+    def before(current: int) -> None:
+        recorder.is_on = current == call
+
+    run_told(upto, denoiser, x, noise=noise, before=before)
+    if not recorder.inputs:
+        raise InvalidInput(
+            f"call={call}: it does not run the network; allowed: calls that do", field="call"
+        )
+    return recorder.inputs
+
+
+class _Recorder(nn.Module):
+    """A network that keeps what it is given while it is told to."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.is_on = False
+        self.inputs: list[tuple[Tensor, ...]] = []
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Keep the inputs, then call the network."""
+        if self.is_on:
+            self.inputs.append(inputs)
+        output: Tensor = self.network(*inputs)
+        return output
+
+
+def _outputs(network: nn.Module, inputs: list[tuple[Tensor, ...]], micro_batch: int) -> Tensor:
+    """What a network says to several inputs, in float64."""
+    batched = InBatches(network, micro_batch)
+    with torch.no_grad():
+        return torch.cat([batched(*rows) for rows in inputs]).double()

@@ -103,19 +103,26 @@ class Architecture:
         """The same without choices that keep everything; None where every step is the full network.
 
         Raises:
-            InvalidInput: it is for another number of steps, a choice does not fit its block, or the
-                first step reuses a body that nothing ran before.
+            InvalidInput: it is for another number of steps, a choice does not fit its block, or a
+                step reuses a body that no step before it runs.
         """
         if len(self.of_step) != steps:
             raise _bad("of_step", f"{len(self.of_step)} entries", f"one for each of {steps} steps")
         plain = [configuration.normalised(blocks) for configuration in self.configurations]
         by_step = [plain[place] for place in self.of_step]
-        if by_step[0].reused:
-            name = min(by_step[0].reused)
-            raise _bad(f"{name}.mode at step 0", "reused", "modes that need no earlier step")
+        for step, configuration in enumerate(by_step):
+            for name in sorted(configuration.reused):
+                if not any(_runs(earlier, name) for earlier in by_step[:step]):
+                    allowed = "after a step that runs the body"
+                    raise _bad(f"{name}.mode at step {step}", "reused", allowed)
         if not any(configuration.choices for configuration in by_step):
             return None
         return Architecture.of_steps(by_step, repair=self.repair)
+
+
+def _runs(configuration: NetworkConfiguration, name: str) -> bool:
+    choice = configuration.get(name)
+    return choice is None or choice.has_body
 
 
 def _bad(where: str, what: object, allowed: str) -> InvalidInput:

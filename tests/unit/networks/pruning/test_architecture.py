@@ -68,6 +68,8 @@ def test_first_step_has_nothing_to_reuse() -> None:
     with pytest.raises(InvalidInput, match="mode at step 0='reused'"):
         Architecture.of_steps([REUSED, FULL]).normalised(BLOCKS, steps=2)
     assert Architecture.of_steps([FULL, REUSED]).normalised(BLOCKS, steps=2) is not None
+    with pytest.raises(InvalidInput, match="mode at step 1='reused'; allowed: after a step"):
+        Architecture.of_steps([GONE, REUSED, FULL]).normalised(BLOCKS, steps=3)
 
 
 def test_other_numbers_of_steps_and_unknown_blocks_are_refused() -> None:

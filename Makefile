@@ -19,7 +19,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(STAMP) ## search a 4-call schedule over REST, show it, reuse it in diffusers (MODEL=zoo:digits)
-	$(BIN)/python -m demo $(if $(MODEL),--model $(MODEL))
+	$(BIN)/python -m demo $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 serve: $(STAMP) ## start the API and one worker on the embedded defaults
 	$(BIN)/python -m api.serve

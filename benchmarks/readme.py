@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import readme_solvers
+from benchmarks import readme_colour, readme_solvers
 from benchmarks.searches_table import Row, grids_of, uniform_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +37,8 @@ def render() -> str:
     rows: list[Row] = json.loads((RESULTS / SEARCHES).read_text(encoding="utf-8"))
     solvers = dict.fromkeys(str(row["report"]["solver"]) for row in rows)
     tables = [_table([row for row in rows if row["report"]["solver"] == s]) for s in solvers]
-    lines = [*tables, _command(rows), "", *readme_solvers.tables(), *_costs()]
+    solver_tables = [*readme_solvers.tables(), *readme_colour.section()]
+    lines = [*tables, _command(rows), "", *solver_tables, *_costs()]
     return "\n".join([*lines, *readme_solvers.overhead(), ""])
 
 

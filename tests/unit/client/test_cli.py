@@ -191,7 +191,8 @@ def test_list_show_and_cancel_speak_in_lines_and_in_json(run: Run) -> None:
     assert run("cancel", search_id).stdout == f"{search_id} cancelled\n"
     assert json.loads(run("cancel", search_id, "--json").stdout)["status"] == "cancelled"
     assert "zoo:digits" in run("models").stdout
-    assert json.loads(run("models", "--json").stdout)["name"] == "zoo:digits"
+    listed = [json.loads(line) for line in run("models", "--json").stdout.splitlines()]
+    assert [model["name"] for model in listed] == ["zoo:cifar10-16", "zoo:digits"]
 
 
 def test_watching_a_search_that_succeeds_shows_its_report_best_first(

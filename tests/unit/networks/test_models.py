@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from fewstep.errors import ChecksFailed, UnknownName
 from fewstep.networks.models import load_network, names, resolve
 
+BUNDLED = ["zoo:cifar10-16", "zoo:digits"]
 _WITHOUT_TORCH = """
 import sys
 from fewstep.networks.models import names, resolve
@@ -26,8 +27,8 @@ def test_names_and_cards_need_no_torch() -> None:
 
 
 def test_names_list_the_zoo_and_the_roots(model_root: Path) -> None:
-    assert names() == ["zoo:digits"]
-    assert names(roots=[model_root]) == ["zoo:digits", "file:copy"]
+    assert names() == BUNDLED
+    assert names(roots=[model_root]) == [*BUNDLED, "file:copy"]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_other_references_are_unknown_and_the_message_lists_the_known(
 ) -> None:
     with pytest.raises(UnknownName) as caught:
         resolve(reference, roots=[model_root])
-    assert caught.value.message.endswith("allowed: zoo:digits, file:copy")
+    assert caught.value.message.endswith("allowed: zoo:cifar10-16, zoo:digits, file:copy")
     assert repr(reference) in caught.value.message
     assert caught.value.field == "model"
 

@@ -36,7 +36,7 @@ def _training_section(prose: Prose, training: Table | None) -> str:
     commands = "".join(f"    {command}\n" for command in prose.commands)
     return (
         f"\n## How it was trained\n\n{prose.training}\n{commands}\nThe same seed gives the same "
-        "bytes on the same kind of machine with the same version of torch.\n"
+        "bytes on the same kind of machine with the same version of torch and as many threads.\n"
     ) + ("" if training is None else _speed_text(training))
 
 

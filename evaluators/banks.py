@@ -20,7 +20,7 @@ from scipy.special import ndtri
 from fewstep.canonical import canonical_json
 from fewstep.errors import InvalidInput
 
-BankName: TypeAlias = Literal["search", "selection", "report"]
+BankName: TypeAlias = Literal["search", "selection", "report", "calibration"]
 LabelRule: TypeAlias = Literal["balanced", "random"]
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 IntArray: TypeAlias = npt.NDArray[np.int64]
@@ -34,6 +34,8 @@ _IDENTITY_IMAGES = 16  # how many images' noise the identity is a checksum of
 @dataclass(frozen=True, slots=True)
 class Bank:
     """Which stored randomness: search on the first bank, select on the second, report on the third.
+
+    What is cut is measured and repaired on the fourth.
 
     Attributes:
         name: The purpose; banks of different names share no noise.

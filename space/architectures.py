@@ -17,6 +17,7 @@ from fewstep.canonical import content_hash
 from fewstep.errors import InvalidInput
 from fewstep.networks.pruning.architecture import MAX_CONFIGURATIONS, Architecture, Repair
 from fewstep.networks.pruning.blocks import PrunableBlock
+from fewstep.networks.pruning.calibration_plan import CalibrationPlan
 from fewstep.networks.pruning.configuration import NetworkConfiguration
 from space.architecture_ladders import Ladder, ladders_of, section_of
 
@@ -89,6 +90,7 @@ class ArchitectureSpace:
         removable: Names of blocks whose body may go.
         reusable: Names of blocks that may add what their body added in an earlier call.
         repair: What stands in for what was cut, in every architecture.
+        calibration: Where the moments for it come from; None without repair.
         sections: For each block a label of where it is; crossover exchanges sections. Derived from
             names where none are given: encoder, middle, decoder.
         ladders: For each block the widths there are.
@@ -104,6 +106,7 @@ class ArchitectureSpace:
     removable: tuple[str, ...] = ()
     reusable: tuple[str, ...] = ()
     repair: Repair = "none"
+    calibration: CalibrationPlan | None = None
     sections: tuple[str, ...] = ()
     ladders: tuple[Ladder, ...] = field(init=False, repr=False, compare=False)
 
@@ -178,7 +181,9 @@ class ArchitectureSpace:
             self._configuration(widths, _distinct(rankings, genome, place))
             for place, widths in enumerate(genome.widths)
         ]
-        return Architecture.of_steps([found[c] for c in genome.of_step], repair=self.repair)
+        return Architecture.of_steps(
+            [found[c] for c in genome.of_step], repair=self.repair, calibration=self.calibration
+        )
 
     def _has(self, widths: Widths) -> bool:
         return len(widths) == len(self.ladders) and all(

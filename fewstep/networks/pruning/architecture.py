@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from fewstep.canonical import content_hash
 from fewstep.errors import InvalidInput
 from fewstep.networks.pruning.blocks import PrunableBlock
+from fewstep.networks.pruning.calibration_plan import CalibrationPlan
 from fewstep.networks.pruning.configuration import NetworkConfiguration
 
 Repair = Literal["none", "bias", "ridge"]
@@ -26,20 +27,23 @@ class Architecture:
         of_step: For each step of the schedule, the place of its configuration.
         repair: What stands in for what was cut. "bias": its mean enters the next bias, and a
             removed body becomes its mean. "ridge": the weights that are kept are fitted to give
-            what all gave before, by least squares. Both from moments of the schedule's own states.
+            what all gave before, by least squares.
+        calibration: Which states the moments that a repair needs are taken on; None without one.
 
     Raises:
-        InvalidInput: more configurations than are allowed, equal ones, one that no step uses, or a
-            step without one.
+        InvalidInput: more configurations than are allowed, equal ones, one that no step uses, a
+            step without one, or a repair without a calibration of as many steps, or the reverse.
     """
 
     configurations: tuple[NetworkConfiguration, ...]
     of_step: tuple[int, ...]
     repair: Repair = "none"
+    calibration: CalibrationPlan | None = None
 
     def __post_init__(self) -> None:
         if self.repair not in REPAIRS:
             raise _bad("repair", self.repair, ", ".join(REPAIRS))
+        _check_calibration(self)
         count = len(self.configurations)
         if not 1 <= count <= MAX_CONFIGURATIONS:
             raise _bad("configurations", count, f"1 to {MAX_CONFIGURATIONS} of them")
@@ -56,12 +60,16 @@ class Architecture:
 
     @classmethod
     def of_steps(
-        cls, configurations: Sequence[NetworkConfiguration], *, repair: Repair = "none"
+        cls,
+        configurations: Sequence[NetworkConfiguration],
+        *,
+        repair: Repair = "none",
+        calibration: CalibrationPlan | None = None,
     ) -> Architecture:
         """Build from one configuration per step; equal ones are kept once."""
         distinct = tuple(dict.fromkeys(configurations))
         places = tuple(distinct.index(configuration) for configuration in configurations)
-        return cls(configurations=distinct, of_step=places, repair=repair)
+        return cls(configurations=distinct, of_step=places, repair=repair, calibration=calibration)
 
     @classmethod
     def from_dict(cls, values: object) -> Architecture:
@@ -70,7 +78,7 @@ class Architecture:
         Raises:
             InvalidInput: a field is missing, unknown or not allowed.
         """
-        fields = {"configurations", "of_step", "repair"}
+        fields = {"configurations", "of_step", "repair", "calibration"}
         if not isinstance(values, Mapping) or set(values) != fields:
             raise _bad("fields", values, f"an object with {', '.join(sorted(fields))}")
         configurations, of_step = values["configurations"], values["of_step"]
@@ -80,6 +88,7 @@ class Architecture:
             configurations=tuple(NetworkConfiguration.from_dict(c) for c in configurations),
             of_step=tuple(of_step),
             repair=values["repair"],
+            calibration=_calibration_of(values["calibration"]),
         )
 
     def to_dict(self) -> dict[str, object]:
@@ -88,6 +97,7 @@ class Architecture:
             "configurations": [configuration.to_dict() for configuration in self.configurations],
             "of_step": list(self.of_step),
             "repair": self.repair,
+            "calibration": None if self.calibration is None else self.calibration.to_dict(),
         }
 
     @property
@@ -117,7 +127,28 @@ class Architecture:
                     raise _bad(f"{name}.mode at step {step}", "reused", allowed)
         if not any(configuration.choices for configuration in by_step):
             return None
-        return Architecture.of_steps(by_step, repair=self.repair)
+        return Architecture.of_steps(by_step, repair=self.repair, calibration=self.calibration)
+
+    def bands_of(self, configuration: int) -> tuple[int, ...]:
+        """The calibration's bands at which a configuration runs; none without a calibration."""
+        if self.calibration is None:
+            return ()
+        bands = zip(self.calibration.band_of_step, self.of_step, strict=True)
+        return tuple(sorted({band for band, place in bands if place == configuration}))
+
+
+def _calibration_of(values: object) -> CalibrationPlan | None:
+    return None if values is None else CalibrationPlan.from_dict(values)
+
+
+def _check_calibration(architecture: Architecture) -> None:
+    plan, repair = architecture.calibration, architecture.repair
+    if (plan is None) != (repair == "none"):
+        allowed = f"{'null' if repair == 'none' else 'an object'} with repair {repair!r}"
+        raise _bad("calibration", None if plan is None else plan.to_dict(), allowed)
+    steps = len(architecture.of_step)
+    if plan is not None and plan.steps != steps:
+        raise _bad("calibration.times", f"{plan.steps} steps", f"as many as of_step, {steps}")
 
 
 def _runs(configuration: NetworkConfiguration, name: str) -> bool:

@@ -12,6 +12,7 @@ from fewstep.networks.zoo.data import Images, Labels, Split
 from fewstep.networks.zoo.recipe import (
     ClassifierLayers,
     Recipe,
+    Restart,
     TrainingSettings,
     require_archive,
 )
@@ -24,7 +25,7 @@ def _load(side: int, model: str, data: Path | None, split: Split) -> tuple[Image
     return load_cifar10_images(require_archive(data, model, ALLOWED), split, side=side)
 
 
-# What two cores train in under two hours. Most of its width lies at 8x8, where it costs a
+# What two cores train in a few hours. Most of its width lies at 8x8, where it costs a
 # quarter; it resamples without convolutions, which would be the dearest layers of all.
 CIFAR10_16 = Recipe(
     model="cifar10-16",
@@ -51,6 +52,7 @@ CIFAR10_16 = Recipe(
         warmup_steps=500,
         ema_decay=0.9995,
         flip=True,
+        restarts=(Restart(num_steps=16_000, peak_rate=7e-4, min_snr_gamma=5.0),),
     ),
     classifier=ClassifierLayers(kind="colour", widths=(48, 96, 192), num_features=128),
     classifier_steps=3600,
@@ -93,6 +95,7 @@ CIFAR10 = replace(
         batch_size=256,
         warmup_steps=1000,
         ema_decay=0.9998,
+        restarts=(),
     ),
     classifier=replace(CIFAR10_16.classifier, widths=(64, 128, 256)),
     classifier_steps=9750,

@@ -18,8 +18,25 @@ FOLDER = Path(__file__).parent  # holds one folder per model whose weights are b
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """A further cycle of the learning rate: warm-up, then half a cosine down to zero.
+
+    Ref: Loshchilov & Hutter 2017 (warm restarts); Hang et al. 2023, Eq. 8 (`min_snr_gamma`).
+    """
+
+    num_steps: int
+    peak_rate: float
+    min_snr_gamma: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSettings:
-    """All that a training run depends on beside the network, the process and the data."""
+    """All that a training run depends on beside the network, the process and the data.
+
+    Attributes:
+        num_steps: Of the first cycle of the learning rate, which weights all times alike.
+        restarts: The cycles after it.
+    """
 
     seed: int = 0
     num_steps: int
@@ -31,6 +48,12 @@ class TrainingSettings:
     max_gradient_norm: float = 1.0
     flip: bool = False  # mirror half of the images, left to right
     autocast: bool = True  # bfloat16 in the network
+    restarts: tuple[Restart, ...] = ()
+
+    @property
+    def total_steps(self) -> int:
+        """Of all cycles together."""
+        return self.num_steps + sum(cycle.num_steps for cycle in self.restarts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

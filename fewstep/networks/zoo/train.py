@@ -79,7 +79,7 @@ def _run(options: argparse.Namespace) -> None:
         return
     settings = replace(recipe.settings, seed=options.seed)
     if options.steps is not None:
-        settings = replace(settings, num_steps=options.steps)
+        settings = replace(settings, num_steps=options.steps, restarts=())
     write_classifier(
         recipe,
         options.out,
@@ -137,7 +137,7 @@ def write_unet(
     first, started, losses = trainer.step, time.monotonic(), list[float]()
     for loss in trainer.run(x, classes):
         losses.append(loss)
-        if trainer.step % _CHECKPOINT_EVERY and trainer.step < trainer.settings.num_steps:
+        if trainer.step % _CHECKPOINT_EVERY and trainer.step < trainer.settings.total_steps:
             continue
         save_checkpoint(recipe, trainer, folder)
         seconds = time.monotonic() - started

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -64,7 +65,7 @@ class Trainer:
         """Do the steps that are left, on images (N, C, H, W) in [-1, 1]; yields each loss."""
         x, labels = x.to(self.device), labels.to(self.device)
         devices = [self.device] if self.device.type == "cuda" else []
-        while self.step < self.settings.num_steps:
+        while self.step < self.settings.total_steps:
             with torch.random.fork_rng(devices=devices):
                 torch.manual_seed(_step_seed(self.settings.seed, self.step))
                 loss = self._loss(x, labels)
@@ -107,11 +108,15 @@ class Trainer:
         x0 = _half_mirrored(x[rows]) if self.settings.flip else x[rows]
         with torch.autocast(on.type, torch.bfloat16, enabled=self.settings.autocast):
             predicted = self._predict(alpha * x0 + sigma * eps, k.float(), y)
-        return mse_loss(predicted.float(), eps)
+        gamma = _cycle_of(self.step, self.settings).min_snr_gamma
+        if gamma is None:
+            return mse_loss(predicted.float(), eps)
+        weight = min_snr_weight(alpha.flatten(), sigma.flatten(), gamma)
+        return (weight * (predicted.float() - eps).square().mean(dim=(1, 2, 3))).mean()
 
     def _update(self, loss: Tensor) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.peak_rate * _rate_at(self.step, self.settings)
+            group["lr"] = rate_at(self.step, self.settings)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.max_gradient_norm)
@@ -127,12 +132,42 @@ def _half_mirrored(x: Tensor) -> Tensor:
     return torch.where(mirrored[:, None, None, None], x.flip(3), x)
 
 
-def _rate_at(step: int, settings: TrainingSettings) -> float:
-    """Linear warm-up, then half a cosine down to zero, as a share of the peak rate."""
-    if step < settings.warmup_steps:
-        return (step + 1) / settings.warmup_steps
-    left = settings.num_steps - settings.warmup_steps
-    return 0.5 * (1 + math.cos(math.pi * (step - settings.warmup_steps) / max(left, 1)))
+def min_snr_weight(alpha: Tensor, sigma: Tensor, gamma: float) -> Tensor:
+    """Weights (N,), one on average, that keep nearly clean states from drowning the others.
+
+    Ref: Hang et al. 2023, Eq. 8 for noise prediction: min(SNR, gamma) / SNR.
+    """
+    snr = (alpha / sigma).square()
+    weight = snr.clamp(max=gamma) / snr
+    return weight / weight.mean()
+
+
+def rate_at(step: int, settings: TrainingSettings) -> float:
+    """The learning rate: in each cycle linear warm-up, then half a cosine down to zero."""
+    cycle = _cycle_of(step, settings)
+    done = step - cycle.first_step
+    if done < settings.warmup_steps:
+        return cycle.peak_rate * ((done + 1) / settings.warmup_steps)
+    left = cycle.num_steps - settings.warmup_steps
+    return cycle.peak_rate * (
+        0.5 * (1 + math.cos(math.pi * (done - settings.warmup_steps) / max(left, 1)))
+    )
+
+
+class _Cycle(NamedTuple):
+    first_step: int
+    num_steps: int
+    peak_rate: float
+    min_snr_gamma: float | None
+
+
+def _cycle_of(step: int, settings: TrainingSettings) -> _Cycle:
+    found = _Cycle(0, settings.num_steps, settings.peak_rate, None)
+    for restart in settings.restarts:
+        first = found.first_step + found.num_steps
+        if step >= first:
+            found = _Cycle(first, restart.num_steps, restart.peak_rate, restart.min_snr_gamma)
+    return found
 
 
 def _step_seed(seed: int, step: int) -> int:

@@ -9,6 +9,7 @@ import pytest
 from fewstep.errors import InvalidInput
 from fewstep.networks.pruning.architecture import Architecture
 from fewstep.networks.pruning.blocks import adm_blocks
+from fewstep.networks.pruning.calibration_plan import CalibrationPlan
 from fewstep.networks.pruning.configuration import BlockChoice, NetworkConfiguration
 from fewstep.networks.zoo.digits_recipe import DIGITS
 
@@ -18,6 +19,7 @@ FULL = NetworkConfiguration()
 THIN = NetworkConfiguration.of({FIRST.name: BlockChoice("groups", (0, 2, 5))})
 GONE = NetworkConfiguration.of({FIRST.name: BlockChoice("removed")})
 REUSED = NetworkConfiguration.of({FIRST.name: BlockChoice("reused")})
+PLAN = CalibrationPlan(solver="ddim", times=(1.0, 0.6, 0.3, 0.0))
 WHOLE = NetworkConfiguration.of({FIRST.name: BlockChoice("groups", tuple(range(FIRST.units)))})
 
 
@@ -32,7 +34,7 @@ def test_configurations_are_kept_once_in_order_of_use() -> None:
 
 
 def test_json_reads_back_as_it_was() -> None:
-    found = Architecture.of_steps([THIN, FULL, GONE], repair="ridge")
+    found = Architecture.of_steps([THIN, FULL, GONE], repair="ridge", calibration=PLAN)
     again = Architecture.from_dict(found.to_dict())
     assert again == found
     assert again.to_dict() == found.to_dict()
@@ -80,6 +82,26 @@ def test_other_numbers_of_steps_and_unknown_blocks_are_refused() -> None:
         Architecture.of_steps([alien]).normalised(BLOCKS, steps=1)
 
 
+def test_a_repair_needs_a_calibration_of_as_many_steps_and_nothing_else_has_one() -> None:
+    steps = [THIN, FULL, GONE]
+    with pytest.raises(InvalidInput, match="calibration=None; allowed: an object with repair"):
+        Architecture.of_steps(steps, repair="bias")
+    with pytest.raises(InvalidInput, match="allowed: null with repair 'none'"):
+        Architecture.of_steps(steps, calibration=PLAN)
+    with pytest.raises(InvalidInput, match=r"calibration\.times='3 steps'; allowed: as many as"):
+        Architecture.of_steps([THIN, FULL], repair="bias", calibration=PLAN)
+
+
+def test_configurations_know_the_bands_of_calibration_that_they_run_in() -> None:
+    times = (*tuple(1.0 - k / 7 for k in range(7)), 0.0)
+    plan = CalibrationPlan(solver="ddim", times=times)
+    assert plan.band_of_step == (0, 0, 0, 1, 1, 2, 2)
+    steps = [FULL, FULL, THIN, THIN, GONE, FULL, FULL]
+    found = Architecture.of_steps(steps, repair="ridge", calibration=plan)
+    assert [found.bands_of(place) for place in range(3)] == [(0, 2), (0, 1), (1,)]
+    assert Architecture.of_steps(steps).bands_of(0) == ()
+
+
 @pytest.mark.parametrize(
     "document",
     [
@@ -87,10 +109,16 @@ def test_other_numbers_of_steps_and_unknown_blocks_are_refused() -> None:
         [],
         {},
         {"configurations": [], "of_step": []},
-        {"configurations": {}, "of_step": [], "repair": "none"},
-        {"configurations": [{}], "of_step": [0], "repair": "magic"},
-        {"configurations": [{}], "of_step": [0], "repair": "none", "more": 1},
-        {"configurations": [{"a": {"mode": "shrunk"}}], "of_step": [0], "repair": "none"},
+        {"configurations": {}, "of_step": [], "repair": "none", "calibration": None},
+        {"configurations": [{}], "of_step": [0], "repair": "magic", "calibration": None},
+        {"configurations": [{}], "of_step": [0], "repair": "none"},
+        {"configurations": [{}], "of_step": [0], "repair": "bias", "calibration": {}},
+        {
+            "configurations": [{"a": {"mode": "shrunk"}}],
+            "of_step": [0],
+            "repair": "none",
+            "calibration": None,
+        },
     ],
 )
 def test_documents_of_another_shape_are_refused(document: Any) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ from fewstep.networks.zoo import train
 from fewstep.networks.zoo.classifier import to_network_range
 from fewstep.networks.zoo.digits_data import load_digits_images
 from fewstep.networks.zoo.digits_recipe import DIGITS
-from fewstep.networks.zoo.recipe import TrainingSettings
-from fewstep.networks.zoo.training import Trainer
+from fewstep.networks.zoo.recipe import Restart, TrainingSettings
+from fewstep.networks.zoo.training import Trainer, min_snr_weight, rate_at
 from fewstep.networks.zoo.training_speed import (
     flops_per_image,
     read_stretches,
@@ -87,6 +88,36 @@ def test_average_follows_the_network() -> None:
         assert behind < (start[name] - now[name]).norm(), name
 
 
+def test_restart_raises_the_rate_again_and_ends_at_its_own_last_step() -> None:
+    restart = Restart(num_steps=6, peak_rate=5e-4, min_snr_gamma=5.0)
+    settings = replace(SETTINGS, restarts=(restart,))
+    rates = [rate_at(step, settings) for step in range(settings.total_steps)]
+    assert rates[:8] == [rate_at(step, SETTINGS) for step in range(8)]
+    assert rates[8:10] == [0.5 * 5e-4, 5e-4]
+    assert rates[10] == 5e-4
+    assert all(a > b > 0.0 for a, b in pairwise(rates[10:]))
+    assert len(_losses(_trainer(settings), 99)) == 14
+
+
+def test_min_snr_weights_lighten_clean_states_alone() -> None:
+    level = torch.tensor([0.05, 0.5, 0.9, 0.999], dtype=torch.float64)  # alpha^2
+    weight = min_snr_weight(level.sqrt(), (1.0 - level).sqrt(), 5.0)
+    snr = level / (1.0 - level)
+    assert float(weight.mean()) == pytest.approx(1.0)
+    assert float(weight[0]) == float(weight[1])  # both below gamma
+    assert torch.allclose(weight[2:] / weight[0], 5.0 / snr[2:])
+
+
+def test_loss_is_weighted_in_the_cycle_that_says_so() -> None:
+    plain, weighted = (
+        _trainer(replace(SETTINGS, restarts=(Restart(num_steps=1, peak_rate=1e-3, **more),)))
+        for more in ({}, {"min_snr_gamma": 1.0})
+    )
+    before, after = _losses(plain, 9), _losses(weighted, 9)
+    assert before[:8] == after[:8]
+    assert before[8] != after[8]
+
+
 @pytest.mark.timeout(180)
 def test_killed_command_resumes_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -116,6 +147,7 @@ def _write_unet(folder: Path, settings: TrainingSettings) -> None:
 _TRAIN_SLOWLY = """
 import sys, time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 import torch
 from fewstep.networks.zoo import train

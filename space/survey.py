@@ -1,0 +1,96 @@
+"""What a search over architectures is told about a network before it starts, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from fewstep.errors import InvalidInput
+from fewstep.networks.pruning.calibration_plan import CalibrationPlan
+
+Importance = Literal["magnitude", "reconstruction", "sensitivity"]
+IMPORTANCES: tuple[Importance, ...] = get_args(Importance)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BandSurvey:
+    """One band of a schedule's steps.
+
+    Attributes:
+        rankings: By block, its units, the most important first.
+        unit_errors: By block, the mean squared change of the network's output without each unit.
+        body_errors: By block, the same without the whole body.
+    """
+
+    rankings: Mapping[str, tuple[int, ...]]
+    unit_errors: Mapping[str, tuple[float, ...]]
+    body_errors: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What was measured on the states of one schedule, band by band.
+
+    Attributes:
+        calibration: The schedule.
+        importance: What the rankings are by.
+        bands: As many as the calibration has.
+    """
+
+    calibration: CalibrationPlan
+    importance: Importance
+    bands: tuple[BandSurvey, ...]
+
+    def __post_init__(self) -> None:
+        count = len(set(self.calibration.band_of_step))
+        if self.importance not in IMPORTANCES or len(self.bands) != count:
+            raise InvalidInput(
+                f"survey: {len(self.bands)} bands by {self.importance!r}; allowed: {count}, by "
+                f"{', '.join(IMPORTANCES)}",
+                field="survey",
+            )
+
+    @property
+    def by_step(self) -> tuple[BandSurvey, ...]:
+        """The band of each step."""
+        return tuple(self.bands[band] for band in self.calibration.band_of_step)
+
+    @property
+    def rankings(self) -> list[Mapping[str, tuple[int, ...]]]:
+        """Those of each step, as `ArchitectureSpace.decode` takes them."""
+        return [band.rankings for band in self.by_step]
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-ready fields."""
+        return {
+            "calibration": self.calibration.to_dict(),
+            "importance": self.importance,
+            "bands": [
+                {
+                    "rankings": {name: list(units) for name, units in band.rankings.items()},
+                    "unit_errors": {name: list(e) for name, e in band.unit_errors.items()},
+                    "body_errors": dict(band.body_errors),
+                }
+                for band in self.bands
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Survey:
+        """Read what `to_dict` wrote."""
+        bands, importance = values["bands"], values["importance"]
+        assert isinstance(bands, Sequence)
+        return cls(
+            calibration=CalibrationPlan.from_dict(values["calibration"]),
+            importance=importance,  # type: ignore[arg-type]
+            bands=tuple(_band(band) for band in bands),
+        )
+
+
+def _band(values: Mapping[str, Mapping[str, Sequence[float]]]) -> BandSurvey:
+    return BandSurvey(
+        rankings={name: tuple(map(int, units)) for name, units in values["rankings"].items()},
+        unit_errors={name: tuple(errors) for name, errors in values["unit_errors"].items()},
+        body_errors=dict(values["body_errors"]),  # type: ignore[arg-type]
+    )

@@ -39,7 +39,7 @@ def repairs_of(
 
 
 def networks_of(network: UNet, architecture: Architecture, repairs: Repairs = ()) -> list[UNet]:
-    """One network for each configuration, in their order; what is whole is shared with the full one.
+    """One network for each configuration, in order; what is whole is shared with the full one.
 
     Those that reuse bodies share a cache, which belongs to one batch at a time.
 

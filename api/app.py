@@ -14,12 +14,19 @@ from api.body_limit import BodyLimit
 from api.deps import Parts
 from api.events import EventFeed
 from api.openapi import Description, with_components
-from api.routes import findings, health, models, schedules, searches
+from api.routes import findings, fronts, health, models, schedules, searches
 from fewstep.request import SearchRequest
 from store.engine import open_engine
 from store.settings import Settings
 
-_ROUTERS = (searches.router, findings.router, schedules.router, models.router, health.router)
+_ROUTERS = (
+    searches.router,
+    findings.router,
+    schedules.router,
+    fronts.router,
+    models.router,
+    health.router,
+)
 
 
 class Application(FastAPI):

@@ -10,12 +10,14 @@ from fastapi import Depends, Header, Query, Request
 
 from api.events import EventFeed
 from fewstep.errors import InvalidInput, NotFound
-from store import documents, searches
+from store import documents, schedules, searches
 from store.engine import Engine
-from store.records import Search
+from store.records import PublishedSchedule, Search
 from store.settings import Settings
 
 MAX_EVENT_ID = 2**63 - 1
+# What a search publishes never changes.
+FOREVER = "public, max-age=31536000, immutable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +45,28 @@ Cursor: TypeAlias = Annotated[
 
 def existing_search(search_id: str, service: Service) -> Search:
     """Read the search that the path names; anything but the id of one is not found."""
-    try:
-        canonical = str(uuid.UUID(search_id))
-    except ValueError:
-        raise NotFound(
-            f"search {search_id[:80]!a} does not exist: ids look like {uuid.UUID(int=0)}",
-            field="search_id",
-        ) from None
-    return searches.show(service.engine, canonical)
+    return searches.show(service.engine, _canonical_id("search", search_id))
 
 
 ExistingSearch: TypeAlias = Annotated[Search, Depends(existing_search)]
+
+
+def existing_schedule(schedule_id: str, service: Service) -> PublishedSchedule:
+    """Read the schedule that the path names, likewise."""
+    return schedules.get(service.engine, _canonical_id("schedule", schedule_id))
+
+
+ExistingSchedule: TypeAlias = Annotated[PublishedSchedule, Depends(existing_schedule)]
+
+
+def _canonical_id(kind: str, given: str) -> str:
+    try:
+        return str(uuid.UUID(given))
+    except ValueError:
+        raise NotFound(
+            f"{kind} {given[:80]!a} does not exist: ids look like {uuid.UUID(int=0)}",
+            field=f"{kind}_id",
+        ) from None
 
 
 def checked_key(

@@ -63,6 +63,30 @@ SCHEDULE_ENTRY = wire.ScheduleEntry(
     document={"format": "fewstep-schedule", "version": "1.0.0"},
 ).model_dump(mode="json")
 
+FRONT = wire.Front(
+    model="zoo:digits",
+    checkpoint_sha256="a1" * 32,
+    reference="train",
+    guidance="none",
+    guidance_scale=1.0,
+    num_samples=4096,
+    points=[
+        wire.FrontPoint(
+            schedule_id="d3c1b7a0-6c3e-5f43-8a5e-3d2b1c0f9e8d",
+            search_id=_ID,
+            point=1,
+            solver="dpm-solver++-2m",
+            nfe=4,
+            cost=3.0,
+            cost_share=0.75,
+            macs=11_796_480,
+            fid=1.5,
+            standard_error=0.04,
+            weights_sha256="b2" * 32,
+        )
+    ],
+).model_dump(mode="json")
+
 MODEL = wire.Model(
     name="zoo:digits",
     process={"family": "vp-discrete", "num_train_timesteps": 1000},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from fewstep import wire
 from fewstep.networks.card import ModelCard
 from fewstep.networks.guidance import kinds_of_guidance
@@ -85,8 +87,21 @@ def schedule_entry_of(record: records.PublishedSchedule) -> wire.ScheduleEntry:
             "num_sets": fitness["sets"],
             "created_at": record.created_at,
             "document": record.document,
+            "point": record.point,
+            "cost_share": record.cost_share,
+            "macs": record.macs,
+            "seconds": record.seconds,
+            "weights_sha256": record.weights_sha256,
         }
     )
+
+
+def front_of(record: records.Front) -> wire.Front:
+    """Comparable schedules."""
+    points = [asdict(point) for point in record.points]
+    for point in points:
+        point["schedule_id"] = point.pop("id")
+    return wire.Front.model_validate(asdict(record.key) | {"points": points})
 
 
 def model_of(card: ModelCard) -> wire.Model:

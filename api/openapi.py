@@ -10,6 +10,8 @@ from api.problems import MEDIA_TYPE, Problem
 # FastAPI takes these parts of the description as plain dictionaries.
 Description = dict[str, Any]
 
+BINARY: Description = {"type": "string", "format": "binary"}
+
 COMMON = (400, 413, 422, 503)
 
 _CODES = {

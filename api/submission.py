@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from api.pruning_limits import check_limits
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.networks.card import ModelCard
 from fewstep.networks.guidance import check_guidance, label_guide, level_guide
@@ -28,6 +29,8 @@ def check_submission(document: object, settings: Settings) -> SearchRequest:
     gradient_cost = label_guide(card).gradient_cost if is_by_classifier else 0.0
     # Steps, start grids and the smallest budget.
     make_plan(request, card.make_process(), gradient_cost=gradient_cost)
+    if request.pruning is not None:
+        check_limits(request.pruning, card, steps=request.steps)
     return request
 
 

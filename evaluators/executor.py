@@ -7,6 +7,7 @@ from typing import Protocol
 
 from evaluators.banks import FloatArray
 from evaluators.chain_tiles import AnyTile
+from evaluators.questions import Answer, Question
 
 
 class TileExecutor(Protocol):
@@ -19,6 +20,14 @@ class TileExecutor(Protocol):
 
         Raises:
             ScoringFailed: the workers are gone and could not be replaced.
+        """
+        ...
+
+    def ask(self, question: Question[Answer]) -> Answer:
+        """What one worker answers; it has nothing else to do meanwhile.
+
+        Raises:
+            ScoringFailed: it fails to answer, or is gone and could not be replaced.
         """
         ...
 

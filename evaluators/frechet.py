@@ -9,13 +9,13 @@ would change the last bits with the machine's number of cores.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # has no types
 
+from evaluators.linear_algebra import one_blas_thread
 from fewstep.errors import InvalidInput
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -31,7 +31,7 @@ class Gaussian:
     @cached_property
     def root(self) -> Array:
         """The symmetric square root of the covariance."""
-        with _one_thread().limit(limits=1, user_api="blas"):
+        with one_blas_thread():
             values, vectors = np.linalg.eigh(self.covariance)
             root: Array = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
         return root
@@ -40,7 +40,7 @@ class Gaussian:
 def fit_gaussian(features: npt.NDArray[np.floating]) -> Gaussian:
     """Mean and covariance of features (N, d), N of at least 2."""
     mean, centred = _centred(features)
-    with _one_thread().limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         return Gaussian(mean, centred.T @ centred / (len(centred) - 1))
 
 
@@ -57,7 +57,7 @@ def frechet_distance(features: npt.NDArray[np.floating], reference: Gaussian) ->
     divisor = len(centred) - 1
     shift = mean - reference.mean
     trace = np.sum(centred * centred) / divisor + np.trace(reference.covariance)
-    with _one_thread().limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         overlap = _overlap(centred, reference) / np.sqrt(divisor)
     return float(shift @ shift + trace - 2.0 * overlap)
 
@@ -86,9 +86,3 @@ def _centred(features: npt.NDArray[np.floating]) -> tuple[Array, Array]:
     wide = features.astype(np.float64)
     mean: Array = wide.mean(axis=0)
     return mean, wide - mean
-
-
-@cache
-def _one_thread() -> ThreadpoolController:
-    """The switch for the threads of the linear algebra library, found once (it takes a while)."""
-    return ThreadpoolController()

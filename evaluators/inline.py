@@ -10,6 +10,7 @@ import torch
 
 from evaluators.banks import FloatArray
 from evaluators.chain_tiles import AnyTile
+from evaluators.questions import Answer, Question
 from evaluators.score import Task
 from evaluators.scoring import CACHE_BYTES, TileScorer
 from evaluators.tasks import blocks_of, process_of, reference_of
@@ -38,10 +39,14 @@ class InlineExecutor:
         futures = [self._pool.submit(self._runner.features, tile) for tile in tiles]
         try:
             for position, future in enumerate(futures):
-                yield _features(position, future)
+                yield _result(f"tile {position}", future)
         finally:
             for future in futures:
                 future.cancel()
+
+    def ask(self, question: Question[Answer]) -> Answer:
+        """Answer on one of the threads; see `evaluators.executor.TileExecutor`."""
+        return _result("the answer", self._pool.submit(question.answer, self._runner))
 
     def close(self) -> None:
         """Stop the threads, and give torch back the number of threads it had."""
@@ -49,12 +54,12 @@ class InlineExecutor:
         torch.set_num_threads(self._threads_before)
 
 
-def _features(position: int, future: Future[FloatArray]) -> FloatArray:
-    """A tile's result; what went wrong in it is our machinery's failure, not a candidate's."""
+def _result(what: str, future: Future[Answer]) -> Answer:
+    """What a thread found; what went wrong in it is our machinery's failure, not a candidate's."""
     try:
         return future.result()
     except Exception as error:
-        raise ScoringFailed(f"tile {position} failed: {error}") from error
+        raise ScoringFailed(f"{what} failed: {error}") from error
 
 
 class InlineScorer(TileScorer):

@@ -18,6 +18,7 @@ from typing import Any
 
 from evaluators.banks import FloatArray
 from evaluators.chain_tiles import AnyTile
+from evaluators.questions import Answer, Question
 from evaluators.score import Task
 from evaluators.scoring import CACHE_BYTES, TileScorer
 from evaluators.tasks import blocks_of, process_of, reference_of
@@ -25,9 +26,10 @@ from fewstep.errors import MissingExtra, ScoringFailed
 
 _LOG = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 3  # of a tile, before its actors' deaths are held against it
+MAX_ATTEMPTS = 3  # of a tile or question, before its actors' deaths are held against it
 START_TIMEOUT_S = 300.0  # importing torch takes seconds, on a crowded machine minutes
 _KNOCK_TIMEOUT_S = 10.0
+_ASKED = 0  # the slot that answers questions
 _TILES_IN_FLIGHT = 2  # per actor: one runs, one waits, and a dead actor loses no more
 _OBJECT_STORE_BYTES = 100 * 2**20  # features of one tile are at most a few MB
 
@@ -50,6 +52,10 @@ class TileActor:
     def features(self, tile: AnyTile) -> FloatArray:
         """The features of one tile."""
         return self._runner.features(tile)
+
+    def answer(self, question: Question[Answer]) -> Answer:
+        """What this worker answers."""
+        return question.answer(self._runner)
 
 
 class RayExecutor:
@@ -98,6 +104,25 @@ class RayExecutor:
                 self._collect(work)
             yield work.finished.pop(position)
 
+    def ask(self, question: Question[Answer]) -> Answer:
+        """Answer on the first actor; see `evaluators.executor.TileExecutor`."""
+        last: Exception | None = None
+        for _ in range(MAX_ATTEMPTS):
+            self._pid(_ASKED)
+            try:
+                answer: Answer = self._ray.get(self._actors[_ASKED].answer.remote(question))
+            except self._ray.exceptions.RayTaskError as error:
+                raise ScoringFailed(f"the answer failed in its actor: {error}") from error
+            except self._ray.exceptions.RayError as error:
+                _LOG.warning("scoring actor lost", extra={"event": "actor_lost", "tiles": []})
+                self._restart(_ASKED)
+                last = error
+            else:
+                return answer
+        raise ScoringFailed(
+            f"a question lost its scoring actor {MAX_ATTEMPTS} times, last: {last}"
+        ) from last
+
     def close(self) -> None:
         """Stop the actors; leave Ray if this executor joined it."""
         if not self._ray.is_initialized():
@@ -141,9 +166,12 @@ class RayExecutor:
                 raise ScoringFailed(
                     f"tile {position} lost its scoring actor {MAX_ATTEMPTS} times, last: {error}"
                 ) from error
+        self._restart(slot)
+        self._pid(slot)
+
+    def _restart(self, slot: int) -> None:
         self._ray.kill(self._actors[slot])  # where it only became unreachable
         self._actors[slot] = self._start_actor()
-        self._pid(slot)
 
 
 @dataclass(slots=True)

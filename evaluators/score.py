@@ -18,6 +18,8 @@ from fewstep.guidance import Guidance
 from space.candidate import Candidate
 
 # Part of every key: raise it when a change of this code changes scores, so none is taken for new.
+# So does a change of what calibrations and repairs do that candidates do not say: the bank and rows
+# of a pass (`measuring`, `calibrating`), the taps that are kept, the ridge (`networks/pruning`).
 SCORING_VERSION = 1
 
 DEVICES = ("cpu", "cuda")

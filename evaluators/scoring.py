@@ -15,20 +15,25 @@ from evaluators.chain_tiles import AnySegment, ChainSegment, tiles_of
 from evaluators.executor import TileExecutor
 from evaluators.feature_sheet import FeatureCache, FeatureSheet
 from evaluators.frechet import Gaussian, frechet_distance
+from evaluators.measuring import calibration_program
 from evaluators.packing import Segment
+from evaluators.questions import DeviceQuestion, RepairQuestion, SecondsQuestion, SurveyQuestion
 from evaluators.score import Ask, OnScore, Score, Task, calls_of
 from fewstep.errors import InvalidInput
+from fewstep.networks.pruning.architecture import Architecture
 from fewstep.networks.pruning.blocks import PrunableBlock
+from fewstep.networks.pruning.calibration_plan import CalibrationPlan
+from fewstep.networks.pruning.configuration import NetworkConfiguration
 from fewstep.process import Process
 from fewstep.program import MAX_CONDITION, Program, trace
-from space.candidate import Candidate
+from space.survey import IMPORTANCES, Importance, Survey
 
 # Features kept so that scoring a candidate with more images costs only the new ones.
 CACHE_BYTES = 128 * 2**20
 
 
 class TileScorer:
-    """The `Scorer` over any executor of tiles."""
+    """The `Scorer`, and `PruningScorer`, over any executor of tiles."""
 
     def __init__(
         self,
@@ -44,7 +49,7 @@ class TileScorer:
         self._executor = executor
         self._process = process
         self._reference = reference
-        self._blocks = blocks
+        self._blocks = tuple(blocks)
         self._cache = FeatureCache(cache_bytes)
 
     @property
@@ -52,9 +57,44 @@ class TileScorer:
         """What is scored."""
         return self._task
 
+    @property
+    def blocks(self) -> tuple[PrunableBlock, ...]:
+        """What may be cut in the task's network."""
+        return self._blocks
+
     def close(self) -> None:
         """Release the workers."""
         self._executor.close()
+
+    def survey(self, plan: CalibrationPlan, importance: Importance) -> Survey:
+        """Rank units, band by band; see `evaluators.measuring.PruningScorer`."""
+        calibration_program(plan, self._task, self._process)
+        if importance not in IMPORTANCES:
+            raise InvalidInput(
+                f"importance={importance!r}: unknown; allowed: {', '.join(IMPORTANCES)}",
+                field="importance",
+            )
+        return self._executor.ask(SurveyQuestion(plan, importance))
+
+    def device_name(self) -> str:
+        """The chip on which workers compute."""
+        return self._executor.ask(DeviceQuestion())
+
+    def seconds(self, configurations: Sequence[NetworkConfiguration]) -> list[float]:
+        """Seconds of one image of one pass; see `evaluators.measuring.PruningScorer`."""
+        for configuration in configurations:
+            configuration.check(self._blocks)
+        return self._executor.ask(SecondsQuestion(tuple(configurations)))
+
+    def repaired(self, architecture: Architecture) -> bytes:
+        """What the repair changes, as a file; see `evaluators.measuring.PruningScorer`."""
+        if architecture.repair == "none":
+            raise InvalidInput(
+                "architecture.repair='none': there is nothing to repair; allowed: bias, ridge",
+                field="architecture",
+            )
+        self._check_architecture(architecture)
+        return self._executor.ask(RepairQuestion(architecture))
 
     def score(self, asks: Sequence[Ask], on_score: OnScore) -> list[Score]:
         """Score all asks; see `evaluators.score.Scorer`."""
@@ -91,7 +131,8 @@ class TileScorer:
         if ask.candidate.chains and self._task.level_guide is None:
             return "chains: the task has no noise-level guide"
         try:
-            self._check_architecture(ask.candidate)
+            if ask.candidate.architecture is not None:
+                self._check_architecture(ask.candidate.architecture)
             condition = self._program(ask).condition
         except InvalidInput as error:
             return error.message
@@ -102,18 +143,14 @@ class TileScorer:
             )
         return None
 
-    def _check_architecture(self, candidate: Candidate) -> None:
-        """Hold an architecture against the blocks of the network."""
-        architecture = candidate.architecture
-        if architecture is None:
-            return
-        architecture.normalised(self._blocks, steps=candidate.steps)
-        if architecture.repair != "none":
-            raise InvalidInput(
-                f"architecture.repair={architecture.repair!r}: nothing was calibrated for this "
-                "task; allowed: none",
-                field="architecture",
-            )
+    def _check_architecture(self, architecture: Architecture) -> None:
+        """Hold an architecture against the blocks of the network, its calibration against the task.
+
+        That it has as many steps as its candidate is the candidate's own rule.
+        """
+        architecture.normalised(self._blocks, steps=len(architecture.of_step))
+        if architecture.calibration is not None:
+            calibration_program(architecture.calibration, self._task, self._process)
 
     def _missing(self, ask: Ask, sheet: FeatureSheet) -> list[AnySegment]:
         """The images that neither the cache nor an earlier ask provides, as one segment or none."""

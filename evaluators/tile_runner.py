@@ -10,16 +10,20 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from evaluators.banks import FloatArray, NoiseBank
+from evaluators.calibrating import Calibrator
 from evaluators.chain_runner import ChainRunner
 from evaluators.chain_tiles import AnyTile, ChainTile
 from evaluators.features import Extractor, load_extractor, to_uint8
+from evaluators.guided_networks import conditional, guided_model, labels_of
 from evaluators.packing import Tile
 from evaluators.pruned_networks import PrunedNetworks
 from evaluators.score import Task
+from evaluators.surveying import survey_of
 from evaluators.tasks import card_of
+from evaluators.timing import device_name, seconds_of
 from fewstep.denoisers.class_conditional import ConditionalNetwork
 from fewstep.guidance.classifier import NoisyClassifier
 from fewstep.mcmc.posterior import ClassifierPosterior
@@ -28,21 +32,26 @@ from fewstep.networks.guided_model import GuidedModel
 from fewstep.networks.guides import load_guide, noise_level_posterior
 from fewstep.networks.models import load_network
 from fewstep.networks.pruning.architecture import Architecture
+from fewstep.networks.pruning.calibration_plan import CalibrationPlan
+from fewstep.networks.pruning.configuration import NetworkConfiguration
 from fewstep.running import run_stacked
+from space.survey import Importance, Survey
 
 Draw: TypeAlias = Callable[[NoiseBank, int, int], npt.NDArray[np.generic]]
-
-_CLIP = 1.0  # images are in [-1, 1]
 
 
 @dataclass(frozen=True, slots=True)
 class TileRunner:
-    """A loaded network, guide and extractor. No tile depends on others: threads may share it."""
+    """A loaded network, guide and extractor. No tile depends on others: threads may share it.
+
+    It is also the `evaluators.questions.Worker` that measures the network.
+    """
 
     task: Task
     network: ConditionalNetwork
     extractor: Extractor
     null_label: int | None
+    calibrator: Calibrator
     pruned: PrunedNetworks
     classifier: NoisyClassifier | None = None
     chains: ChainRunner | None = None
@@ -67,24 +76,32 @@ class TileRunner:
         assert self.chains is not None, "the task of a tile of chains has a noise-level guide"
         return self.chains.images(tile, self._model(self.network))
 
+    def survey(self, plan: CalibrationPlan, importance: Importance) -> Survey:
+        """Which units matter, band by band; see `evaluators.measuring.PruningScorer`."""
+        return survey_of(self.calibrator, plan, importance)
+
+    def device_name(self) -> str:
+        """The chip that this computes on."""
+        return device_name(self.task.numerics.device)
+
+    def seconds(self, configurations: Sequence[NetworkConfiguration]) -> list[float]:
+        """Median seconds of one image of one network pass under each configuration."""
+        return seconds_of(self.task, self.calibrator.network, configurations)
+
+    def repaired(self, architecture: Architecture) -> bytes:
+        """The file of what the repair changes: exactly what this runs tiles with."""
+        return self.pruned.repair_of(architecture)
+
     def _model(self, network: ConditionalNetwork) -> GuidedModel:
-        return GuidedModel(
-            network=network,
-            guidance=self.task.guidance,
-            scale=self.task.guidance_scale,
-            null_label=self.null_label,
-            clip=_CLIP if self.task.clip_denoised else None,
-            classifier=self.classifier,
+        return guided_model(
+            self.task, network, null_label=self.null_label, classifier=self.classifier
         )
 
     def _networks(self, architecture: Architecture | None) -> list[ConditionalNetwork]:
         """The network of each of an architecture's configurations."""
         if architecture is None:
             return [self.network]
-        networks = self.pruned.of(architecture)
-        if self.task.num_classes is None:
-            return [_without_labels(network) for network in networks]
-        return list(networks)
+        return [conditional(network, self.task) for network in self.pruned.of(architecture)]
 
     def _packed_images(self, tile: Tile) -> Tensor:
         programs = [part.segment.program for part in tile.parts]
@@ -92,7 +109,7 @@ class TileRunner:
         rows[-1] += self.task.numerics.micro_batch - tile.rows  # padding runs the last program
         noise = [self._draw(tile, _term(term)) for term in range(programs[0].noise_terms)]
         is_split = programs[0].is_split
-        labels = self._draw(tile, _labels)
+        labels = self._draw(tile, labels_of)
         denoisers = [
             self._model(network).denoiser(labels, is_split=is_split)
             for network in self._networks(tile.parts[0].segment.architecture)
@@ -118,16 +135,23 @@ def load_runner(task: Task, *, roots: Sequence[Path] = ()) -> TileRunner:
     """
     card = card_of(task, roots=roots)
     network = load_network(card, device=task.numerics.device)
-    is_conditional = card.num_classes is not None
+    classifier = None
+    if task.guide is not None:
+        classifier = load_guide(card, task.guide.name, device=task.numerics.device)
+
+    def model(any_network: nn.Module) -> GuidedModel:
+        given_labels = conditional(any_network, task)
+        return guided_model(task, given_labels, null_label=card.null_label, classifier=classifier)
+
+    calibrator = Calibrator(task, network, card.make_process(), model)
     return TileRunner(
         task=task,
-        network=network if is_conditional else _without_labels(network),
+        network=conditional(network, task),
         extractor=load_extractor(card.extractor, device=task.numerics.device),
         null_label=card.null_label,
-        pruned=PrunedNetworks(network),
-        classifier=None
-        if task.guide is None
-        else load_guide(card, task.guide.name, device=task.numerics.device),
+        calibrator=calibrator,
+        pruned=PrunedNetworks(calibrator),
+        classifier=classifier,
         chains=None if task.level_guide is None else _chain_runner(task, card),
     )
 
@@ -136,17 +160,6 @@ def _chain_runner(task: Task, card: ModelCard) -> ChainRunner:
     network, rhos = noise_level_posterior(card, device=task.numerics.device)
     posterior = ClassifierPosterior(network, tuple(rhos.tolist()))
     return ChainRunner(task, card.make_process(), posterior)
-
-
-def _without_labels(network: Callable[[Tensor, Tensor], Tensor]) -> ConditionalNetwork:
-    """An unconditional network as one that is given labels and ignores them."""
-    return lambda x, time, _labels: network(x, time)
-
-
-def _labels(bank: NoiseBank, start: int, stop: int) -> npt.NDArray[np.generic]:
-    """The labels; zeros for a model without classes."""
-    labels = bank.labels(start, stop)
-    return np.zeros(stop - start, dtype=np.int64) if labels is None else labels
 
 
 def _term(number: int) -> Draw:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fewstep import denoisers, process
     from fewstep.level import Level
+    from fewstep.networks.pruning.loading import load_pruned
     from fewstep.program import Program, trace
     from fewstep.running import run, sample
     from fewstep.schedule import Schedule
@@ -29,6 +30,7 @@ __all__ = [
     "__version__",
     "denoisers",
     "grid",
+    "load_pruned",
     "named_grids",
     "process",
     "run",
@@ -41,6 +43,7 @@ _HOME = {
     "Program": "fewstep.program",
     "Schedule": "fewstep.schedule",
     "grid": "fewstep.spacing",
+    "load_pruned": "fewstep.networks.pruning.loading",
     "named_grids": "fewstep.spacing",
     "run": "fewstep.running",
     "sample": "fewstep.running",

@@ -12,7 +12,17 @@ from collections.abc import Sequence
 
 import typer
 
-from fewstep.commands import grids, sample, schedules, schema, searches, solvers, submit, watch
+from fewstep.commands import (
+    fronts,
+    grids,
+    sample,
+    schedules,
+    schema,
+    searches,
+    solvers,
+    submit,
+    watch,
+)
 from fewstep.errors import FewstepError
 
 EXIT_CODES = (
@@ -33,6 +43,8 @@ app.command("watch")(watch.watch)
 app.command("list")(searches.list_searches)
 app.command("show")(searches.show)
 app.command("download")(schedules.download)
+app.command("weights")(schedules.weights)
+app.command("front")(fronts.front)
 app.command("sample")(sample.sample)
 app.command("cancel")(searches.cancel)
 app.command("models")(searches.models)

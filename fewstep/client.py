@@ -5,6 +5,7 @@ Errors of the service arrive as the classes of `fewstep.errors` that it raised.
 
 from __future__ import annotations
 
+import hashlib
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -16,13 +17,14 @@ from urllib.parse import quote, urlsplit
 import httpx2
 from pydantic import ValidationError
 
-from fewstep.errors import FewstepError, InvalidInput, ServiceUnreachable
+from fewstep.errors import ChecksFailed, FewstepError, InvalidInput, ServiceUnreachable
 from fewstep.request import SearchRequest
 from fewstep.schedule import Schedule
 from fewstep.status import SearchStatus
 from fewstep.wire import (
     Evaluation,
     Event,
+    Front,
     Health,
     Model,
     Page,
@@ -39,7 +41,7 @@ FINAL_KINDS = frozenset(status.value for status in SearchStatus if status.is_fin
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 M = TypeVar("M", bound=Wire)
-Params = Mapping[str, str | int]
+Params = Mapping[str, str | int | float]
 
 
 class Client:
@@ -106,14 +108,53 @@ class Client:
         path = f"/v1/searches/{_segment(search_id)}/candidates"
         yield from self._pages(Page[Evaluation], path, {"limit": page_size})
 
-    def schedule(self, search_id: str) -> Schedule:
-        """Fetch the schedule that a search found.
+    def schedule(self, search_id: str, *, point: int = 0) -> Schedule:
+        """Fetch the best schedule that a search found, or another point of its front.
+
+        Raises:
+            Conflict: the search has not succeeded; the message says where it stands.
+            NotFound: its front has no such point.
+        """
+        path = f"/v1/searches/{_segment(search_id)}/schedule"
+        return Schedule.from_json(self._call("GET", path, {"point": point}).text)
+
+    def front(self, search_id: str) -> Front:
+        """Fetch every schedule that a search found, the best first.
 
         Raises:
             Conflict: the search has not succeeded; the message says where it stands.
         """
-        reply = self._call("GET", f"/v1/searches/{_segment(search_id)}/schedule")
-        return Schedule.from_json(reply.text)
+        return _read(Front, self._call("GET", f"/v1/searches/{_segment(search_id)}/front"))
+
+    def fronts(
+        self,
+        model: str,
+        *,
+        reference: str | None = None,
+        guidance_scale: float | None = None,
+    ) -> Iterator[Front]:
+        """Iterate over the schedules of a model, of all searches and any number of calls."""
+        filters = {"model": model, "reference": reference, "guidance_scale": guidance_scale}
+        given = {name: value for name, value in filters.items() if value is not None}
+        yield from self._pages(Page[Front], "/v1/fronts", given)
+
+    def weights(self, schedule_id: str) -> bytes:
+        """Fetch the weights of a schedule's pruned networks, a safetensors file.
+
+        Raises:
+            NotFound: no such schedule, or it runs the model's own weights.
+            ChecksFailed: what arrived is not what was published.
+        """
+        reply = self._call("GET", f"/v1/schedules/{_segment(schedule_id)}/weights")
+        expected = reply.headers.get("ETag", "").strip('"')
+        found = hashlib.sha256(reply.content).hexdigest()
+        if found != expected:
+            raise ChecksFailed(
+                f"weights: sha256 {found}, but schedule {schedule_id} has {expected or 'none'}: "
+                "the file was damaged on its way or where it is stored; try again",
+                field="weights",
+            )
+        return reply.content
 
     def schedules(
         self, *, model: str | None = None, nfe: int | None = None, solver: str | None = None

@@ -21,6 +21,11 @@ def parse_option(text: str) -> tuple[str, JsonValue]:
     return _parse(text, "option")
 
 
+def parse_prune_option(text: str) -> tuple[str, JsonValue]:
+    """A field of a request's `pruning`, given by `--prune-option`."""
+    return _parse(text, "prune-option")
+
+
 def parse_fields(text: str, flag: str) -> dict[str, JsonValue]:
     """Several as `KEY=VALUE,KEY=VALUE`; none where the text is empty."""
     return dict(_parse(part, flag) for part in text.split(",") if text)

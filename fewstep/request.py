@@ -14,6 +14,7 @@ from fewstep.plain_json import check_plain
 from fewstep.price import chain_cost, image_cost
 from fewstep.request_chains import ChainsRequest, check_chains, count_chain_steps
 from fewstep.request_options import check_searched, count_steps, solver_of
+from fewstep.request_pruning import PruningRequest, check_pruning
 from fewstep.solvers import canonical_name
 
 MAX_NFE = 1000
@@ -33,6 +34,8 @@ _Options = dict[str, _Option | Annotated[list[_Option], Field(max_length=MAX_NFE
 # Fields that requests did not have at first. At these values they mean what was meant without them,
 # so they are no part of the identity.
 _LATER_FIELDS: dict[str, object] = {"solver_options": {}, "search_options": []}
+# Parts of a request with fields of their own; null where they are not asked for.
+_PARTS: dict[str, type[BaseModel]] = {"dlg": ChainsRequest, "pruning": PruningRequest}
 
 
 class SearchRequest(BaseModel):
@@ -47,6 +50,8 @@ class SearchRequest(BaseModel):
 
     With `dlg` images are drawn from chains: `nfe` is then chain steps and denoising of one image,
     `steps` those of denoising (the most, where the number of chain steps is searched).
+
+    With `pruning` a second stage cuts the network of the best schedules.
     """
 
     model_config = ConfigDict(
@@ -67,6 +72,7 @@ class SearchRequest(BaseModel):
                     "search_options": ["order"],
                 },
                 {"model": "zoo:digits", "nfe": 10, "dlg": {"num_skip": 3, "chains": 64}},
+                {"model": "zoo:digits", "nfe": 6, "pruning": {"cost": 0.7, "mode": "bands"}},
             ]
         },
     )
@@ -87,6 +93,7 @@ class SearchRequest(BaseModel):
     guidance: Guidance = "none"
     guidance_scale: Annotated[float, Field(ge=0.0, le=50.0)] = 1.0
     dlg: ChainsRequest | None = None
+    pruning: PruningRequest | None = None
     clip_denoised: bool | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     # Strictness is for the numbers: JSON has lists, not tuples.
@@ -172,6 +179,19 @@ class SearchRequest(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_pruning(self) -> Self:
+        """Pruned networks must go together with the rest."""
+        if self.pruning is not None:
+            check_pruning(
+                self.pruning,
+                strategy=self.strategy,
+                guidance=self.guidance,
+                solver=solver_of(self.solver),
+                has_chains=self.dlg is not None,
+            )
+        return self
+
     @property
     def canonical_solver(self) -> str:
         """The solver's one name."""
@@ -208,8 +228,12 @@ class SearchRequest(BaseModel):
         return content_hash(kept)
 
     def resolved(self) -> dict[str, object]:
-        """Every field as plain JSON values, defaults and both counts included; no null `dlg`."""
-        return self.model_dump(mode="json", exclude=None if self.dlg is not None else {"dlg"})
+        """Every field as plain JSON values, defaults and both counts included.
+
+        Parts that came later are left out where they are null, as `dlg` and `pruning`.
+        """
+        absent = {name for name in _PARTS if getattr(self, name) is None}
+        return self.model_dump(mode="json", exclude=absent)
 
 
 def _check_scale(guidance: Guidance, scale: float) -> None:
@@ -253,7 +277,7 @@ def _named(error: ValidationError) -> InvalidInput:
     ).lstrip(".")
     allowed = ""
     if first["type"] == "extra_forbidden":
-        kind = ChainsRequest if field.startswith("dlg.") else SearchRequest
+        kind = _PARTS.get(field.split(".")[0], SearchRequest)
         allowed = f"; allowed: {', '.join(sorted(kind.model_fields))}"
     if first["type"] == "missing":
         return InvalidInput(f"{field}: missing; it is required", field=field)

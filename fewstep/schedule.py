@@ -17,14 +17,19 @@ from fewstep.plain_json import check_plain
 from fewstep.process import Process, process_from_description
 from fewstep.program import Program, trace
 from fewstep.schedule_agreement import PointsSection, check_points, check_program, points_of
+from fewstep.schedule_architecture import (
+    ArchitectureSection,
+    check_denoisers,
+    with_architecture,
+)
 from fewstep.schedule_chains import (
     ChainsSection,
     LevelGuideSection,
     chains_section,
     check_section,
 )
-from fewstep.solvers import SOLVERS, Kind, canonical_name
-from fewstep.solvers.options import OptionValue, options_to_dict, resolve_options
+from fewstep.schedule_solver import SolverSection, check_counts, solver_section
+from fewstep.solvers import Kind
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,10 +40,13 @@ if TYPE_CHECKING:
     from fewstep.mcmc.sampling import DLGResult
 
 FORMAT = "fewstep-schedule"
-VERSION = "1.2.0"
+VERSION = "1.3.0"
 
-# Fields that follow from others and that older documents lack: no part of the identity.
-_DERIVED_FIELDS = (("solver", "gradient_calls"), ("solver", "cost"))
+# Fields that follow from others: no part of the identity.
+_DERIVED_FIELDS = {
+    "solver": ("gradient_calls", "cost"),  # which documents before 1.2 lack
+    "architecture": ("macs", "full_macs"),
+}
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -90,29 +98,6 @@ class ModelSection(BaseModel):
         return cost.in_passes(0.0 if self.guide is None else self.guide.gradient_cost)
 
 
-class SolverSection(BaseModel):
-    """The solver, its options, and its calls.
-
-    `nfe` counts denoiser calls, `network_calls` passes of the network, `gradient_calls` gradients
-    of the guide, and `cost` both in passes (null in documents before 1.2). `options` lists every
-    option of the solver with the value used; per-step ones as lists. Start states are noise:
-    `unit-normal`, or, where a process adds noise without scaling data down, `scaled-normal`: times
-    sigma of the first point.
-    """
-
-    model_config = _CONFIG
-    name: str
-    order: int
-    steps: int
-    nfe: int
-    network_calls: int
-    gradient_calls: int = 0
-    cost: float | None = None
-    lower_order_final: bool
-    options: dict[str, Any] = Field(default_factory=dict)
-    initial_noise: Literal["unit-normal", "scaled-normal"] = "unit-normal"
-
-
 class Schedule(BaseModel):
     """A complete, validated schedule document.
 
@@ -128,7 +113,7 @@ class Schedule(BaseModel):
     solver: SolverSection
     points: PointsSection
     terminal: Literal["zero", "value"]
-    architecture: None = None
+    architecture: ArchitectureSection | None = None
     program: dict[str, Any]
     chains: ChainsSection | None = None
     fitness: dict[str, Any] = Field(default_factory=dict)
@@ -142,36 +127,39 @@ class Schedule(BaseModel):
         model: ModelSection,
         solver: str,
         options: Mapping[str, object] | None = None,
+        architecture: ArchitectureSection | None = None,
         fitness: dict[str, Any] | None = None,
         provenance: dict[str, Any] | None = None,
     ) -> Schedule:
         """The document of a grid, with its levels and its program worked out.
 
+        The architecture is taken as it is: `fewstep.networks.pruning.documents` makes one that says
+        what it costs, or None where it keeps everything.
+
         Raises:
-            InvalidInput: the times are no grid of the model's process, or an option is not allowed.
+            InvalidInput: the times are no grid of the model's process, an option is not allowed, or
+                the architecture is for another number of steps.
         """
         process = process_from_description(model.process)
-        program = trace(times, process=process, solver=solver, options=options)
+        traced = trace(times, process=process, solver=solver, options=options)
+        program = with_architecture(traced, times, architecture)
         cost = model.cost_of(program)
         is_clean = process.at(times[-1]).is_clean
-        entry = SOLVERS.get(canonical_name(solver))
-        resolved = resolve_options(entry.options, options, steps=len(times) - 1)
         return cls(
             model=model,
-            solver=SolverSection(
-                name=entry.name,
-                order=entry.order,
+            solver=solver_section(
+                program,
+                solver=solver,
+                options=options,
                 steps=len(times) - 1,
-                nfe=program.nfe,
-                network_calls=cost.passes,
-                gradient_calls=cost.gradients,
-                cost=model.in_passes(cost),
-                lower_order_final=is_clean and not entry.handles_clean,
-                options=_plain(options_to_dict(resolved)),
-                initial_noise="unit-normal" if process.initial_scale == 1.0 else "scaled-normal",
+                process=process,
+                is_clean=is_clean,
+                cost=cost,
+                in_passes=model.in_passes(cost),
             ),
             points=points_of(times, process),
             terminal="zero" if is_clean else "value",
+            architecture=architecture,
             program=program.to_dict(),
             fitness=fitness or {},
             provenance=provenance or {},
@@ -186,8 +174,10 @@ class Schedule(BaseModel):
             images: What all chains give together before they are started anew.
 
         Raises:
-            InvalidInput: the images cannot be shared out over the chains.
+            InvalidInput: the images cannot be shared out over the chains, or the networks of its
+                steps are pruned.
         """
+        self._refuse_pruned_chains()
         section = self._chains_section(plan, guide, images)
         return self.model_copy(update={"chains": section})
 
@@ -240,8 +230,9 @@ class Schedule(BaseModel):
             "program",
         )
         document = self.to_dict()
-        for part, name in _DERIVED_FIELDS:
-            del document[part][name]
+        for part, names in _DERIVED_FIELDS.items():
+            for name in names if document[part] is not None else ():
+                del document[part][name]
         if self.model.guide is None:
             del document["model"]["guide"]
         if self.chains is not None:
@@ -267,13 +258,17 @@ class Schedule(BaseModel):
         """The program to run."""
         return Program.from_dict(self.program)
 
-    def sample(self, denoiser: Denoiser, x: Tensor) -> Tensor:
+    def sample(self, denoiser: Denoiser | Sequence[Denoiser], x: Tensor) -> Tensor:
         """Run the program on start states of shape (B, C, H, W): noise as `initial_noise` says.
 
-        The denoiser must be made with the document's clipping and guidance.
+        Args:
+            denoiser: made with the document's clipping and guidance; for a pruned schedule one for
+                each configuration, in their order, as `fewstep.load_pruned` gives them.
+            x: start states.
 
         Raises:
-            InvalidInput: the images are drawn from chains, see `sample_chains`.
+            InvalidInput: another number of denoisers, or the images are drawn from chains, see
+                `sample_chains`.
         """
         from fewstep.running import run  # torch stays out of readers that only inspect documents
 
@@ -283,7 +278,9 @@ class Schedule(BaseModel):
                 "Schedule.sample_chains, or fewstep.mcmc.sampling.sample_with_dlg",
                 field="chains",
             )
-
+        check_denoisers(
+            self.architecture, len(denoiser) if isinstance(denoiser, Sequence) else None
+        )
         return run(self.trace(), denoiser, x)
 
     def sample_chains(
@@ -315,19 +312,30 @@ class Schedule(BaseModel):
             solver=self.solver.name,
             options=self.solver.options,
         )
+        traced = with_architecture(traced, self.points.t, self.architecture)
         check_points(self.points, points_of(self.points.t, process))
         check_program(self.trace(), traced)
-        if (self.solver.nfe, self.solver.steps) != (traced.nfe, len(self.points.t) - 1):
-            raise InvalidInput(
-                f"solver.nfe={self.solver.nfe}: the points take {traced.nfe} calls in "
-                f"{len(self.points.t) - 1} steps",
-                field="solver.nfe",
-            )
-        _check_cost(self.model, self.solver, traced)
+        cost = self.model.cost_of(traced)
+        check_counts(
+            self.solver,
+            traced,
+            steps=len(self.points.t) - 1,
+            cost=cost,
+            in_passes=self.model.in_passes(cost),
+        )
         if self.chains is not None:
+            self._refuse_pruned_chains()
             stored, images = self.chains, self.chains.chains * self.chains.windows
             check_section(stored, self._chains_section(stored.plan, stored.guide, images))
         return self
+
+    def _refuse_pruned_chains(self) -> None:
+        if self.architecture is not None:
+            raise InvalidInput(
+                "chains: not with an architecture, whose steps are those of a way from noise; "
+                "allowed: one of the two",
+                field="chains",
+            )
 
     def _chains_section(
         self, plan: ChainPlan, guide: LevelGuideSection, images: int
@@ -343,28 +351,6 @@ class Schedule(BaseModel):
             nfe=self.solver.nfe,
             cost=self.model.in_passes(self.model.cost_of(self.trace())),
         )
-
-
-def _check_cost(model: ModelSection, solver: SolverSection, program: Program) -> None:
-    """Hold the stored counts against the guidance and the program."""
-    cost = model.cost_of(program)
-    pairs = {
-        "network_calls": (solver.network_calls, cost.passes),
-        "gradient_calls": (solver.gradient_calls, cost.gradients),
-        "cost": (solver.cost, None if solver.cost is None else model.in_passes(cost)),
-    }
-    for name, (stored, computed) in pairs.items():
-        if stored != computed:
-            raise InvalidInput(
-                f"solver.{name}={stored!r}: the program takes {computed!r} under guidance "
-                f"{model.guidance!r}",
-                field=f"solver.{name}",
-            )
-
-
-def _plain(options: Mapping[str, OptionValue]) -> dict[str, Any]:
-    """Options as JSON has them: lists for per-step ones."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
 
 
 def json_schema() -> dict[str, Any]:

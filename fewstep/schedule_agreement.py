@@ -80,8 +80,14 @@ def check_program(stored: Program, traced: Program) -> None:
     """Hold a stored program against what the solver does.
 
     Raises:
-        InvalidInput: another shape, coefficient or level.
+        InvalidInput: another network, shape, coefficient or level.
     """
+    for i, (node, other) in enumerate(zip(stored.nodes, traced.nodes, strict=False)):
+        if node.network != other.network:
+            raise InvalidInput(
+                f"program.nodes[{i}].network={node.network}: its step runs network {other.network}",
+                field=f"program.nodes[{i}].network",
+            )
     if stored.shape != traced.shape or stored.noise_terms != traced.noise_terms:
         raise InvalidInput("program: not what the solver does on these points", field="program")
     pairs = [

@@ -57,6 +57,9 @@ class ReportRow(Wire):
     network_calls: int | None = Field(default=None, description="network passes of one image")
     gradient_calls: int | None = Field(default=None, description="gradients of the guide")
     cost: float | None = Field(default=None, description="of one image, in network passes")
+    cost_share: float = Field(
+        default=1.0, description="of the full network's multiply-adds; 1: not pruned"
+    )
     fids: list[float | None]
     failure: str | None = None
     fid: float | None = None
@@ -145,6 +148,52 @@ class ScheduleEntry(Wire):
     num_sets: int
     created_at: datetime
     document: dict[str, JsonValue]
+    point: int = Field(default=0, description="0 is the best of its search, others its front")
+    cost_share: float = Field(
+        default=1.0, description="of the full network's multiply-adds over the schedule"
+    )
+    macs: int | None = Field(default=None, description="multiply-adds of one image")
+    seconds: float | None = Field(default=None, description="of one image, where measured")
+    weights_sha256: str | None = Field(
+        default=None, description="of the weights to download; null: it has none of its own"
+    )
+
+
+class FrontPoint(Wire):
+    """A schedule among all that it may be compared with."""
+
+    schedule_id: str
+    search_id: str
+    point: int = Field(description="0 is the best of its search, others its front")
+    solver: str
+    nfe: int
+    cost: float = Field(description="of one image, in passes of the full network")
+    cost_share: float = Field(
+        description="of the full network's multiply-adds over the schedule; 1: not pruned"
+    )
+    macs: int | None = Field(default=None, description="multiply-adds of one image")
+    seconds: float | None = Field(default=None, description="of one image, where measured")
+    fid: float = Field(description="mean over the report sets")
+    standard_error: float
+    weights_sha256: str | None = None
+    dominated_by: str | None = Field(
+        default=None, description="a schedule that costs no more and has a lower fid; null: none"
+    )
+
+
+class Front(Wire):
+    """Schedules that may be compared, whatever their number of calls, the cheapest first.
+
+    They share all that is said here. Without those that are dominated it is the front.
+    """
+
+    model: str
+    checkpoint_sha256: str | None = None
+    reference: str
+    guidance: str
+    guidance_scale: float
+    num_samples: int = Field(description="images per report set")
+    points: list[FrontPoint]
 
 
 class Model(Wire):

@@ -16,7 +16,8 @@ from fewstep.networks.models import resolve
 from fewstep.request import SearchRequest
 from fewstep.schedule import Schedule
 from search.console import LiveJournal, print_report
-from search.driver import SearchResult, run_search
+from search.driver import run_search
+from search.found import SearchResult
 from search.strategies import STRATEGIES
 
 BAD_INPUT = 2
@@ -64,25 +65,41 @@ def _search(options: argparse.Namespace) -> SearchResult:
 def _write(options: argparse.Namespace, result: SearchResult) -> None:
     """Print the table (or JSON), and write the schedule document where asked."""
     if options.out is not None:
-        schedule = Schedule.from_dict(result.schedule)
-        options.out.write_text(schedule.to_json(), encoding="utf-8")
+        _write_schedules(options.out, result)
     if options.json:
-        print(canonical_json({"schedule": result.schedule, "report": result.report}))
+        found = [schedule.document for schedule in result.schedules]
+        print(canonical_json({"schedule": found[0], "others": found[1:], "report": result.report}))
     else:
         print_report(result.report)
         if options.out is not None:
             print(f"schedule written to {options.out}")
 
 
+def _write_schedules(path: Path, result: SearchResult) -> None:
+    """The best to `path`, the rest of its front beside it; each one's repaired tensors too."""
+    for number, found in enumerate(result.schedules):
+        target = path.with_stem(f"{path.stem}-{number}") if number else path
+        target.write_text(Schedule.from_dict(found.document).to_json(), encoding="utf-8")
+        if found.weights is not None:
+            target.with_suffix(".safetensors").write_bytes(found.weights)
+
+
 def _document(options: argparse.Namespace) -> dict[str, object]:
     """The request document: what was given on the command line, defaults are the request's."""
-    fields = SearchRequest.model_fields.keys() - {"initial_times", "solver_options", "dlg"}
+    fields = SearchRequest.model_fields.keys() - {
+        "initial_times",
+        "solver_options",
+        "dlg",
+        "pruning",
+    }
     given = {name: getattr(options, name) for name in sorted(fields)}
     document = {name: value for name, value in given.items() if value is not None}
     if options.solver_options:
         document["solver_options"] = dict(parse_option(text) for text in options.solver_options)
     if options.dlg is not None:
         document["dlg"] = parse_fields(options.dlg, "dlg")
+    if options.prune is not None:
+        document["pruning"] = parse_fields(options.prune, "prune")
     if options.initial_times:
         document["initial_times"] = [_indices(text) for text in options.initial_times]
     return document
@@ -142,6 +159,13 @@ def _parser() -> argparse.ArgumentParser:
         help="draw images from chains; eta and num_skip are searched unless given, as chains=64",
     )
     parser.add_argument(
+        "--prune",
+        metavar="KEY=VALUE,...",
+        nargs="?",
+        const="",
+        help="prune the network too and report a front of FID and cost, as mode=bands,cost=0.8",
+    )
+    parser.add_argument(
         "--clip-denoised",
         action=argparse.BooleanOptionalAction,
         help="limit denoised predictions to [-1, 1] (default: the model card's)",
@@ -164,7 +188,12 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of file: models; repeatable",
     )
     parser.add_argument("--json", action="store_true", help="print schedule and report as JSON")
-    parser.add_argument("--out", type=Path, help="write the schedule document to this file")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="write the schedule document to this file; others of its front, and "
+        "the tensors that pruned networks need, go beside it",
+    )
     return parser
 
 

@@ -1,49 +1,41 @@
-"""One search from request to schedule document: strategy, selection, report."""
+"""One search from request to schedule documents: strategy, selection, pruning, report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evaluators.measuring import PruningScorer
 from evaluators.score import Scorer
-from fewstep.networks.guidance import label_guide, level_guide
 from fewstep.request import SearchRequest
 from fewstep.schedule import Schedule
 from search.conductor import Conductor
+from search.found import Documents, FoundSchedule, SearchResult
 from search.journal import Journal
+from search.paper_layers import paper_layers
+from search.paper_stage import layer_plan
 from search.plan import Plan, make_plan
+from search.pruning_stage import Stage
 from search.report import SEARCHED, ReportRow, baselines, report
 from search.selection import select
 from search.strategies import STRATEGIES
-from search.strategy import Best
+from search.strategy import Strategy
+from space.candidate import Candidate
 
 if TYPE_CHECKING:
     from fewstep.networks.card import ModelCard
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchResult:
-    """What a search hands back.
-
-    Attributes:
-        schedule: The schedule document, as plain JSON values.
-        report: The report table, as plain JSON values: `rows`, searched first.
-        calls: Network calls of the search and selection phases.
-    """
-
-    schedule: dict[str, object]
-    report: dict[str, object]
-    calls: int
+FULL_NETWORK = "full network"
+"""Under a cost limit, the schedule that the pruned one started from."""
 
 
 def run_search(
     request: SearchRequest, scorer: Scorer, journal: Journal, card: ModelCard
 ) -> SearchResult:
-    """Search, pick the winner on the selection bank, report it beside every named grid.
+    """Search, pick the winner on the selection bank, prune, report all beside every named grid.
 
-    Nothing but the request, the scores and the card decides the result, so a search that is run
-    again over the journal of an interrupted one ends as that one would have.
+    Nothing but the request, the scores, what was measured and the card decides the result, so a
+    search that is run again over the journal of an interrupted one ends as that one would have.
 
     Raises:
         InvalidInput: the request does not fit the model, or its budget pays for nothing.
@@ -57,92 +49,62 @@ def run_search(
     )
     ledger = plan.ledger()
     conductor = Conductor(scorer, journal, ledger)
-    outcome = conductor.conduct("search", STRATEGIES.get(request.strategy)(plan))
+    outcome = conductor.conduct("search", _strategy(request, plan, card))
     winner = conductor.conduct("selection", select(plan, outcome.finalists))
+    stage = None
+    named = {SEARCHED: winner}
+    if request.pruning is not None and request.strategy != "paper":
+        assert isinstance(scorer, PruningScorer), "scorers of real models measure networks"
+        bases = tuple(dict.fromkeys([winner, *outcome.finalists]))
+        left = request.budget - ledger.spent
+        stage = Stage(request.pruning, plan, bases, scorer, journal, card, budget=left)
+        named = _named(winner, stage.candidates(conductor), has_limit=stage.has_limit)
     calls = ledger.spent
-    named = {SEARCHED: winner, **baselines(plan.space, request.nfe)}
     rows = conductor.conduct(
-        "report", report(named, num_samples=request.report_images, sets=request.report_sets)
+        "report",
+        report(
+            named | baselines(plan.space, request.nfe),
+            num_samples=request.report_images,
+            sets=request.report_sets,
+        ),
     )
+    documents = Documents(request, scorer, card)
+    mine = [row for row in rows if row.names[0] in named]
+    found = [documents.found(row, calls=calls, seconds=_seconds(stage, row)) for row in mine]
     return SearchResult(
-        schedule=_document(request, scorer, card, rows[0], calls),
-        report=_report(request, plan, rows, outcome.history, calls),
+        schedules=tuple(found),
+        report=documents.report(
+            plan, rows, outcome.history, calls=calls, shares=_shares(mine, found)
+        ),
         calls=calls,
     )
 
 
-def _document(
-    request: SearchRequest, scorer: Scorer, card: ModelCard, row: ReportRow, calls: int
-) -> dict[str, object]:
-    """The searched schedule with where it comes from; no clock, so equal searches are equal."""
-    schedule = Schedule.build(
-        row.candidate.times,
-        model=card.document_section(
-            guidance_scale=request.guidance_scale,
-            guide=label_guide(card) if request.guidance == "classifier" else None,
-            clip_denoised=scorer.task.clip_denoised,
-        ),
-        solver=row.candidate.solver,
-        options=dict(row.candidate.options),
-        fitness=_fitness(request, scorer, row),
-        provenance={
-            "strategy": request.strategy,
-            "seed": request.seed,
-            "network_calls": calls,
-            "request": request.resolved(),
-        },
-    )
-    plan = row.candidate.chain_plan
-    if plan is not None:
-        images = scorer.task.numerics.micro_batch
-        schedule = schedule.with_chains(plan, guide=level_guide(card), images=images)
-    return schedule.to_dict()
+def _strategy(request: SearchRequest, plan: Plan, card: ModelCard) -> Strategy:
+    """What a request is searched with first."""
+    if request.strategy == "paper" and request.pruning is not None:
+        return paper_layers(layer_plan(request, plan, card))
+    return STRATEGIES.get(request.strategy)(plan)
 
 
-def _fitness(request: SearchRequest, scorer: Scorer, row: ReportRow) -> dict[str, object]:
-    """The reported score with everything that must be said beside it."""
-    return {
-        "metric": "frechet-distance",
-        "fid": row.fid,
-        "standard_error": row.standard_error,
-        "fids": list(row.fids),
-        "num_samples": request.report_images,
-        "sets": request.report_sets,
-        "bank": "report",
-        "reference": scorer.task.reference,
-        "reference_sha256": scorer.task.reference_sha256,
-        "extractor": scorer.task.extractor,
-    }
+def _named(
+    winner: Candidate, pruned: Sequence[Candidate], *, has_limit: bool
+) -> dict[str, Candidate]:
+    """What is published, the best first: within a limit what keeps it, else the full network."""
+    if has_limit:
+        return {SEARCHED: pruned[0], FULL_NETWORK: winner}
+    return {SEARCHED: winner} | {f"pruned {i}": c for i, c in enumerate(pruned, start=1)}
 
 
-def _report(
-    request: SearchRequest,
-    plan: Plan,
-    rows: Sequence[ReportRow],
-    history: Sequence[Best],
-    calls: int,
-) -> dict[str, object]:
-    """The table, and the way there."""
-    dlg = {} if request.dlg is None else {"dlg": request.dlg.model_dump(mode="json")}
-    return {
-        "model": request.model,
-        "solver": plan.space.solver,
-        "solver_options": request.solver_options,
-        "search_options": list(request.search_options),
-        "guidance": request.guidance,
-        "guidance_scale": request.guidance_scale,
-        **dlg,
-        "nfe": request.nfe,
-        "steps": request.steps,
-        "strategy": request.strategy,
-        "seed": request.seed,
-        "calls": calls,
-        "budget": request.budget,
-        "num_samples": request.report_images,
-        "sets": request.report_sets,
-        "rows": [row.to_dict(plan.space, plan.price) for row in rows],
-        "history": [
-            {"calls": best.calls, "fid": best.fid, "num_samples": best.num_samples}
-            for best in history
-        ],
-    }
+def _seconds(stage: Stage | None, row: ReportRow) -> float | None:
+    return None if stage is None else stage.seconds(row.candidate)
+
+
+def _shares(rows: Sequence[ReportRow], found: Sequence[FoundSchedule]) -> dict[Candidate, float]:
+    """Of pruned candidates, as their documents have it."""
+    shares = {}
+    for row, schedule in zip(rows, found, strict=True):
+        section = Schedule.from_dict(schedule.document).architecture
+        if section is not None:
+            shares[row.candidate] = section.share
+    return shares

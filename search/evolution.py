@@ -22,14 +22,13 @@ import numpy as np
 
 from evaluators.banks import Bank
 from search.book import Book
-from search.ladder import Rung, rungs
+from search.ladder import Rung, places_left, rungs
 from search.picking import pick
 from search.plan import Plan
 from search.pymoo_ga import PER_NICHE, ScheduleGA, spread
 from search.strategy import Asking, Strategy, generator_for
 from space.candidate import Candidate
-from space.choices import neighbours
-from space.operators import moved
+from space.operators import beside
 from space.seeds import distinct, named_user_seeds, option_seeds, restarts, starts
 from space.timesteps import Genome
 
@@ -176,17 +175,8 @@ class _Run:
                 if self.left() < self.plan.calls_for(self.ladder[level].num_samples):
                     return
                 best = next(iter(self.known(level)))
-                yield from self.score(self.beside(best, i, step), level)
+                yield from self.score(beside(best, i, step, self.plan.space), level)
             step = step if next(iter(self.known(level))) != before else step / 2
-
-    def beside(self, genome: Genome, i: int, step: float) -> list[Genome]:
-        """One gene moved: a point by a step in lam either way, a choice to the values beside."""
-        space = self.plan.space
-        if i < space.steps:
-            steps = [[s * (i == j) for j in range(space.steps)] for s in (step, -step)]
-            return [moved(genome, s, space) for s in steps]
-        choices = neighbours(space.genes, space.choices(genome), i - space.steps)
-        return [(*space.points(genome), *changed) for changed in choices]
 
     def score(self, genomes: Iterable[Genome], level: int) -> Asking[dict[Genome, float]]:
         """Fitness, by genome, of the feasible ones with a rung's images."""
@@ -229,9 +219,5 @@ class _Run:
 
     def room(self, level: int) -> int:
         """How many children a rung can still pay for; rungs above and polish keep their parts."""
-        above, below = self.ladder[level + 1 :], self.ladder[level].num_samples
-        held = 0 if above else int(POLISH_SHARE * self.plan.search_budget)
-        for rung in above:
-            held += rung.count * self.plan.calls_for(rung.num_samples - below)
-            below = rung.num_samples
-        return int((self.left() - held) // self.plan.calls_for(self.ladder[level].num_samples))
+        held, calls_for = int(POLISH_SHARE * self.plan.search_budget), self.plan.calls_for
+        return places_left(self.ladder, level, left=self.left(), held=held, calls_for=calls_for)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -24,6 +25,14 @@ class Journal(Protocol):
         A `seq` that is already there (written before an interruption) is the same evaluation: it
         stays as it is.
         """
+        ...
+
+    def measured(self, keys: Sequence[str]) -> dict[str, object]:
+        """What was measured before and is kept under these keys: plain JSON values."""
+        ...
+
+    def keep_measured(self, key: str, kind: str, value: object) -> None:
+        """Keep a measurement; what is there already stays."""
         ...
 
     def progress(self, *, phase: str, calls: int, best_fid: float | None, message: str) -> None:
@@ -69,6 +78,7 @@ class MemoryJournal:
     scores: dict[str, Score] = field(default_factory=dict)
     evaluations: dict[int, Evaluation] = field(default_factory=dict)
     events: list[Progress] = field(default_factory=list)
+    measurements: dict[str, object] = field(default_factory=dict)
 
     def known(self, keys: Sequence[str]) -> dict[str, Score]:
         """The stored scores among these keys."""
@@ -81,6 +91,14 @@ class MemoryJournal:
         self.scores.setdefault(key, score)
         row = Evaluation(seq=seq, phase=phase, ask=ask, key=key, score=score, cached=cached)
         self.evaluations.setdefault(seq, row)
+
+    def measured(self, keys: Sequence[str]) -> dict[str, object]:
+        """What was measured before, among these keys."""
+        return {key: self.measurements[key] for key in keys if key in self.measurements}
+
+    def keep_measured(self, key: str, kind: str, value: object) -> None:  # noqa: ARG002
+        """Keep a measurement; what is there already stays."""
+        self.measurements.setdefault(key, json.loads(json.dumps(value)))
 
     def progress(self, *, phase: str, calls: int, best_fid: float | None, message: str) -> None:
         """Append an event."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -43,6 +43,26 @@ def rungs(
             return [Rung(first, screened), *map(Rung, higher, counts)]
         higher.pop()
     return [Rung(first, int(calls // (first * calls_per_image)))]
+
+
+def places_left(
+    ladder: Sequence[Rung], level: int, *, left: int, held: int, calls_for: Callable[[int], int]
+) -> int:
+    """How many more candidates a rung can pay for, when those above keep their parts.
+
+    Args:
+        ladder: All rungs.
+        level: Which of them.
+        left: Calls that may still be spent.
+        held: Of these, calls kept for after the highest rung.
+        calls_for: Calls of so many images of one candidate.
+    """
+    above, below = ladder[level + 1 :], ladder[level].num_samples
+    kept = 0 if above else held
+    for rung in above:
+        kept += rung.count * calls_for(rung.num_samples - below)
+        below = rung.num_samples
+    return (left - kept) // calls_for(ladder[level].num_samples)
 
 
 def promote(book: Book, below: int, rung: Rung) -> Asking[None]:

@@ -10,28 +10,12 @@ solver.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
 import numpy as np
 
-from evaluators.banks import Bank
-from evaluators.score import Ask
-from search.ledger import Ledger
 from search.plan import Plan
-from search.published import (
-    ATTEMPTS,
-    ELITE,
-    GENERATIONS,
-    POPULATION,
-    SEED_MUTATION_RATE,
-    UNIFORM_AND_RANDOM,
-    Settings,
-    images_of,
-    settings_of,
-)
-from search.strategy import Asking, Best, Outcome, Strategy, generator_for
+from search.published import GENERATIONS, images_of, settings_of
+from search.published_run import Operators, PublishedRun
+from search.strategy import Strategy, generator_for
 from space.candidate import Candidate
 from space.repair import repair
 from space.seeds import paper_uniform_seed
@@ -43,108 +27,24 @@ def paper(plan: Plan) -> Strategy:
 
     `make_plan` has refused plans without uniform seed, and budgets that cannot pay for all of it.
     """
-    settings = settings_of(plan.space)
-    run = _Run(plan, images_of(plan.space, plan.paper_fraction))
-    yield from run.evaluate(_first_generation(run))
-    for _ in range(GENERATIONS - 1):
-        yield from run.evaluate(_next_generation(run, settings))
-    return run.outcome()
+    space, rng = plan.space, generator_for(plan.seed, "paper")
 
-
-@dataclass(slots=True)
-class _Run:
-    """The all-time archive and the book-keeping of one run."""
-
-    plan: Plan
-    images: int
-    rng: np.random.Generator = field(init=False)
-    ledger: Ledger = field(init=False)
-    seen: set[Genome] = field(default_factory=set)
-    archive: list[tuple[float, int, Genome]] = field(default_factory=list)
-    history: list[Best] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.rng = generator_for(self.plan.seed, "paper")
-        self.ledger = self.plan.ledger(self.plan.budget)
-
-    @property
-    def elite(self) -> list[Genome]:
-        """The all-time best, best first."""
-        return [genome for _, _, genome in sorted(self.archive)[:ELITE]]
-
-    def candidate(self, genome: Genome) -> Candidate:
+    def candidate(genome: Genome) -> Candidate:
         """What a genome means: the set of its indices, from noise to data."""
-        return self.plan.space.candidate(sorted(genome, reverse=True))
+        return space.candidate(sorted(genome, reverse=True))
 
-    def evaluate(self, genomes: list[Genome]) -> Asking[None]:
-        """Score a generation, each on noise and labels of its own, and add it to the archive."""
-        first = len(self.archive)
-        asks = [
-            Ask(self.candidate(g), Bank("search", first + i, "random"), self.images)
-            for i, g in enumerate(genomes)
-        ]
-        scores = yield asks
-        for i, (ask, score) in enumerate(zip(asks, scores, strict=True)):
-            self.ledger.charge(ask)
-            fid = math.inf if score.fid is None else score.fid
-            self.archive.append((fid, first + i, genomes[i]))
-        best = min(self.archive)[0]
-        if math.isfinite(best):
-            spent = self.ledger.spent
-            self.history.append(Best(calls=spent, fid=best, num_samples=self.images))
-
-    def new(self, count: int, draw: Callable[[], Genome]) -> list[Genome]:
-        """Up to `count` unseen genomes from `draw`, in at most ATTEMPTS * count draws."""
-        children: list[Genome] = []
-        for _ in range(ATTEMPTS * count):
-            if len(children) == count:
-                break
-            child = draw()
-            if child not in self.seen:
-                self.seen.add(child)
-                children.append(child)
-        return children
-
-    def outcome(self) -> Outcome:
-        """The archive's best value, as published; it was scored once and is not scored again."""
-        alive = [genome for fid, _, genome in sorted(self.archive) if math.isfinite(fid)]
-        return Outcome(
-            finalists=tuple(self.candidate(genome) for genome in alive[:1]),
-            calls_spent=self.ledger.spent,
-            history=tuple(self.history),
-        )
-
-
-def _first_generation(run: _Run) -> list[Genome]:
-    """The uniform seed, random candidates up to 26 in all, then mutants of the seed."""
-    space, rng = run.plan.space, run.rng
+    run = PublishedRun(plan.ledger(plan.budget), images_of(space, plan.paper_fraction), candidate)
+    operators = Operators(
+        rng=rng,
+        random=lambda: _random(space, rng),
+        mutant=lambda genome, rate: _mutant(genome, rate, space, rng),
+        cross=lambda a, b: _cross(a, b, space, rng),
+    )
     uniform = tuple(reversed(paper_uniform_seed(space)))
-    first = run.new(1, lambda: uniform)
-    first += run.new(UNIFORM_AND_RANDOM - 1, lambda: _random(space, rng))
-    rest = POPULATION - len(first)
-    first += run.new(rest, lambda: _mutant(uniform, SEED_MUTATION_RATE, space, rng))
-    return _filled(run, first)
-
-
-def _next_generation(run: _Run, settings: Settings) -> list[Genome]:
-    """Mutants and crossovers of the elite, random candidates up to 50."""
-    space, rng, elite = run.plan.space, run.rng, run.elite
-
-    def parent() -> Genome:
-        return elite[int(rng.integers(len(elite)))]
-
-    children = run.new(settings.mutants, lambda: _mutant(parent(), settings.rate, space, rng))
-    children += run.new(settings.crossovers, lambda: _cross(parent(), parent(), space, rng))
-    return _filled(run, children)
-
-
-def _filled(run: _Run, genomes: list[Genome]) -> list[Genome]:
-    """Random candidates up to the population; seen ones where nothing new can be drawn."""
-    space, rng = run.plan.space, run.rng
-    genomes = genomes + run.new(POPULATION - len(genomes), lambda: _random(space, rng))
-    while len(genomes) < POPULATION:
-        genomes.append(_random(space, rng))
-    return genomes
+    yield from run.evaluate(run.first_generation(uniform, operators))
+    for _ in range(GENERATIONS - 1):
+        yield from run.evaluate(run.next_generation(settings_of(space), operators))
+    return run.outcome()
 
 
 def _random(space: TimestepSpace, rng: np.random.Generator) -> Genome:

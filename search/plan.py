@@ -33,6 +33,7 @@ class Plan:
         calls_per_image: Network calls of one image; the most, where searched options change it.
         fidelities: Images per score, ascending; the first screens.
         budget: Network calls of the search and selection phases together.
+        pruning_budget: What is kept back for pruning the network.
         search_budget: What the strategy may spend of it.
         num_finalists: How many finalists the strategy hands over; one needs no selection.
         selection_images: Images per finalist on the selection bank.
@@ -52,6 +53,7 @@ class Plan:
     seed: int
     user_seeds: tuple[Genome, ...]
     paper_fraction: float
+    pruning_budget: int = 0
 
     def ledger(self, budget: int | None = None) -> Ledger:
         """A ledger of this plan's prices."""
@@ -86,28 +88,50 @@ def make_plan(
     price = Price(guidance=request.guidance, gradient_cost=gradient_cost, micro_batch=micro_batch)
     per_image = _most_per_image(space, price)
     least = calls_for(request.fidelities[0], per_image)
-    if request.budget < least:
-        raise InvalidInput(
-            f"budget={request.budget}: one schedule at {request.fidelities[0]} images costs "
-            f"{least} network calls; allowed: {least} and more",
-            field="budget",
-        )
-    if request.strategy == "paper":
+    pruning_budget = _pruning_budget(request)
+    budget = request.budget - pruning_budget
+    _check_budget(request, least, budget if pruning_budget == 0 else min(budget, pruning_budget))
+    if request.strategy == "paper" and request.pruning is None:
         _check_paper(request, space, per_image)
-    finalists, images = _selection(request, per_image)
+    finalists, images = _selection(request, budget, per_image)
     reserved = finalists * calls_for(images, per_image) if finalists > 1 else 0
     return Plan(
         space=space,
         price=price,
         calls_per_image=per_image,
         fidelities=request.fidelities,
-        budget=request.budget,
-        search_budget=request.budget - reserved,
+        budget=budget,
+        search_budget=budget - reserved,
         num_finalists=finalists,
         selection_images=images,
         seed=request.seed,
         user_seeds=tuple(user_seeds(space, request.initial_times).values()),
         paper_fraction=request.paper_fraction,
+        pruning_budget=pruning_budget,
+    )
+
+
+def _pruning_budget(request: SearchRequest) -> int:
+    """What stage 2 gets; the published algorithm has no stages of calls."""
+    if request.pruning is None or request.strategy == "paper":
+        return 0
+    return int(request.pruning.share * request.budget)
+
+
+def _check_budget(request: SearchRequest, least: int, smallest: int) -> None:
+    """Every stage must be able to score something."""
+    if smallest >= least:
+        return
+    message = (
+        f"budget={request.budget}: one schedule at {request.fidelities[0]} images costs "
+        f"{least} network calls"
+    )
+    if request.pruning is None:
+        raise InvalidInput(f"{message}; allowed: {least} and more", field="budget")
+    raise InvalidInput(
+        f"{message}, and pruning.share={request.pruning.share:g} leaves {smallest} for one of two "
+        "stages; allowed: a larger budget, or a share nearer to a half",
+        field="budget",
     )
 
 
@@ -170,9 +194,9 @@ def _check_paper(request: SearchRequest, space: TimestepSpace, per_image: float)
         )
 
 
-def _selection(request: SearchRequest, per_image: float) -> tuple[int, int]:
+def _selection(request: SearchRequest, budget: int, per_image: float) -> tuple[int, int]:
     """(finalists, images each) that the selection share pays for; one finalist needs none."""
-    share = int(int(SELECTION_SHARE * request.budget) // per_image)
+    share = int(int(SELECTION_SHARE * budget) // per_image)
     finalists = min(request.num_finalists, share // MIN_FIDELITY)
     if finalists < 2:
         return 1, 0

@@ -10,6 +10,9 @@ from space.timesteps import TimestepSpace
 POPULATION = 50
 ELITE = 10
 GENERATIONS = 10
+LAYER_GENERATIONS = 15
+"""Where layers are left out too, times alone are searched first."""
+
 UNIFORM_AND_RANDOM = 26
 SEED_MUTATION_RATE = 0.1
 ATTEMPTS = 10
@@ -46,6 +49,12 @@ def images_of(space: TimestepSpace, fraction: float) -> int:
     return max(MIN_IMAGES, round(settings_of(space).images * fraction))
 
 
-def calls_of(space: TimestepSpace, fraction: float, calls_per_image: float) -> int:
+def calls_of(
+    space: TimestepSpace,
+    fraction: float,
+    calls_per_image: float,
+    *,
+    generations: int = GENERATIONS,
+) -> int:
     """Network calls of all generations."""
-    return POPULATION * GENERATIONS * calls_for(images_of(space, fraction), calls_per_image)
+    return POPULATION * generations * calls_for(images_of(space, fraction), calls_per_image)

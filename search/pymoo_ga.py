@@ -1,4 +1,4 @@
-"""A genetic algorithm over genomes, on pymoo's ask and tell. The only module that imports pymoo."""
+"""A genetic algorithm over genomes, on pymoo's ask and tell. Only search/pymoo_*.py import it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pymoo.core.duplicate import ElementwiseDuplicateElimination
 from pymoo.core.mutation import Mutation
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
-from pymoo.core.sampling import Sampling
 from pymoo.core.selection import Selection
 from pymoo.core.survival import Survival
 from pymoo.core.termination import NoTermination
 
+from search.pymoo_objects import Given, boxed, tell, unboxed
 from space.operators import crossover, mutate
 from space.timesteps import Genome, TimestepSpace
 
@@ -61,7 +61,7 @@ class ScheduleGA:
         self._mutation = _Mutation(space, scale)
         self._algorithm = GA(
             pop_size=population,
-            sampling=_Seeds(list(parents)),
+            sampling=Given(list(parents)),
             selection=_RankSelection(),
             crossover=_Crossover(space),
             mutation=self._mutation,
@@ -89,31 +89,19 @@ class ScheduleGA:
         """Up to `count` different new genomes (fewer where no more can be made)."""
         self._algorithm.n_offsprings = count
         self._asked = self._algorithm.ask()
-        return [] if self._asked is None else [_genome_of(child.X) for child in self._asked]
+        return [] if self._asked is None else [unboxed(child) for child in self._asked]
 
     def tell(self, fitness: Mapping[Genome, float]) -> None:
         """The fitness of those of the last children that were scored; infinite for failed ones."""
-        scored = self._asked[[_genome_of(child.X) in fitness for child in self._asked]]
+        scored = self._asked[[unboxed(child) in fitness for child in self._asked]]
         for child in scored:
-            child.F = np.array([fitness[_genome_of(child.X)]])
-            child.evaluated.update({"F", "G", "H"})
+            tell(child, [fitness[unboxed(child)]])
         self._algorithm.tell(infills=scored)
 
     @property
     def population(self) -> list[Genome]:
         """The survivors, in the order in which parents are preferred."""
-        return [_genome_of(individual.X) for individual in self._algorithm.pop]
-
-
-class _Seeds(Sampling):  # type: ignore[misc]
-    """The first population as given."""
-
-    def __init__(self, genomes: Sequence[Genome]) -> None:
-        super().__init__()
-        self._genomes = list(genomes)
-
-    def _do(self, _problem: Problem, _n_samples: int, **_: object) -> np.ndarray:
-        return _boxed(self._genomes)
+        return [unboxed(individual) for individual in self._algorithm.pop]
 
 
 class _RankSelection(Selection):  # type: ignore[misc]
@@ -144,7 +132,7 @@ class _Crossover(Crossover):  # type: ignore[misc]
         self, _problem: Problem, X: np.ndarray, *, random_state: np.random.Generator, **_: object
     ) -> np.ndarray:
         pairs = zip(X[0, :, 0], X[1, :, 0], strict=True)
-        return _boxed([self._child(a, b, random_state) for a, b in pairs])[None]
+        return boxed([self._child(a, b, random_state) for a, b in pairs])[None]
 
     def _child(self, a: Genome, b: Genome, rng: np.random.Generator) -> Genome:
         return crossover(a, b, self._space, rng) if rng.random() < CROSSOVER_RATE else a
@@ -162,7 +150,7 @@ class _Mutation(Mutation):  # type: ignore[misc]
         self, _problem: Problem, X: np.ndarray, *, random_state: np.random.Generator, **_: object
     ) -> np.ndarray:
         shares = np.exp(-SCALE_SPREAD * random_state.random(len(X)))
-        return _boxed(
+        return boxed(
             [
                 mutate(x, self._space, random_state, self.scale * share)
                 for x, share in zip(X[:, 0], shares.tolist(), strict=True)
@@ -182,7 +170,7 @@ class _NicheSurvival(Survival):  # type: ignore[misc]
         fitness = pop.get("F")[:, 0]
         order = np.argsort(fitness, kind="stable").tolist()
         alive = [i for i in order if np.isfinite(fitness[i])]
-        niches = [self._niche(_genome_of(pop[i].X)) for i in alive]
+        niches = [self._niche(unboxed(pop[i])) for i in alive]
         survivors = [alive[place] for place in spread(niches, PER_NICHE)] + order[len(alive) :]
         return pop[survivors[: self._population]]
 
@@ -191,7 +179,7 @@ class _SameGenome(ElementwiseDuplicateElimination):  # type: ignore[misc]
     """Equal genomes are duplicates."""
 
     def is_equal(self, a: Any, b: Any) -> bool:
-        return _genome_of(a.X) == _genome_of(b.X)
+        return bool(unboxed(a) == unboxed(b))
 
 
 def spread(niches: Sequence[int], per_niche: int) -> list[int]:
@@ -203,17 +191,3 @@ def spread(niches: Sequence[int], per_niche: int) -> list[int]:
         counts[niche] = counts.get(niche, 0) + 1
         (first if counts[niche] <= per_niche else rest).append(position)
     return first + rest
-
-
-def _boxed(genomes: Sequence[Genome]) -> np.ndarray:
-    """Genomes as a column of objects; plain np.array would make a table of integers."""
-    column = np.empty((len(genomes), 1), dtype=object)
-    for i, genome in enumerate(genomes):
-        column[i, 0] = genome
-    return column
-
-
-def _genome_of(x: np.ndarray) -> Genome:
-    """The genome in a row of the column."""
-    genome: Genome = x[0]
-    return genome

@@ -47,8 +47,16 @@ class ReportRow:
     difference: float | None
     difference_error: float | None
 
-    def to_dict(self, space: TimestepSpace, price: Price) -> dict[str, object]:
-        """As plain JSON values, with what one image costs."""
+    def to_dict(
+        self, space: TimestepSpace, price: Price, *, cost_share: float | None = None
+    ) -> dict[str, object]:
+        """As plain JSON values, with what one image costs.
+
+        Args:
+            space: Of the searched times.
+            price: Of images.
+            cost_share: Of the full network's multiply-adds, where the network is pruned.
+        """
         solver, options = SOLVERS.get(self.candidate.solver), dict(self.candidate.options)
         cost = price.cost(self.candidate)
         plan = self.candidate.chain_plan
@@ -66,6 +74,7 @@ class ReportRow:
             "network_calls": cost.passes,
             "gradient_calls": cost.gradients,
             "cost": price.per_image(self.candidate),
+            **({} if cost_share is None else {"cost_share": cost_share}),
             "fids": list(self.fids),
             "failure": self.failure,
             "fid": self.fid,

@@ -1,4 +1,4 @@
-"""A journal whose scores outlive the process, in a file of JSON lines."""
+"""A journal whose scores and measurements outlive the process, in a file of JSON lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from evaluators.score import Ask, Score
 from search.journal import MemoryJournal
@@ -19,7 +19,15 @@ class ScoreFileJournal(MemoryJournal):
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(scores=_read(path))
+        lines = _read(path)
+        super().__init__(
+            scores={
+                line["key"]: Score(line["fid"], line["failure"], line["calls"])
+                for line in lines
+                if "fid" in line
+            },
+            measurements={line["key"]: line["value"] for line in lines if "value" in line},
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file: TextIOWrapper = path.open("a", encoding="utf-8")
 
@@ -28,10 +36,20 @@ class ScoreFileJournal(MemoryJournal):
     ) -> None:
         """Store an evaluation, and its score in the file unless it is there."""
         if key not in self.scores:
-            line = {"key": key, "fid": score.fid, "failure": score.failure, "calls": score.calls}
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
+            self._append(
+                {"key": key, "fid": score.fid, "failure": score.failure, "calls": score.calls}
+            )
         super().record(seq=seq, phase=phase, ask=ask, key=key, score=score, cached=cached)
+
+    def keep_measured(self, key: str, kind: str, value: object) -> None:
+        """Keep a measurement, and append it to the file unless it is there."""
+        if key not in self.measurements:
+            self._append({"key": key, "kind": kind, "value": value})
+        super().keep_measured(key, kind, value)
+
+    def _append(self, line: dict[str, object]) -> None:
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -46,13 +64,12 @@ class ScoreFileJournal(MemoryJournal):
         self._file.close()
 
 
-def _read(path: Path) -> dict[str, Score]:
-    """The scores in a file, none if there is no file."""
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file, none if there is no file."""
     if not path.exists():
-        return {}
+        return []
     text = path.read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
         path.write_text(whole, encoding="utf-8")
-    lines = [json.loads(line) for line in whole.splitlines()]
-    return {line["key"]: Score(line["fid"], line["failure"], line["calls"]) for line in lines}
+    return [json.loads(line) for line in whole.splitlines()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evaluators.score import Ask, Score
-from store import evaluations, leases, scores
+from store import evaluations, leases, measurements, scores
 from store.documents import Document
 from store.engine import Engine
 from store.records import Lease, NewEvaluation, StoredScore
@@ -58,6 +58,14 @@ class StoredJournal:
         )
         evaluations.record(self._engine, self._lease, new)
         self._num_told = seq + 1
+
+    def measured(self, keys: Sequence[str]) -> dict[str, object]:
+        """What any search measured and kept under these keys."""
+        return dict(measurements.find(self._engine, keys))
+
+    def keep_measured(self, key: str, kind: str, value: object) -> None:
+        """Keep a measurement for every search that asks the same; the first one stays."""
+        measurements.put(self._engine, key, kind, value)
 
     def progress(self, *, phase: str, calls: int, best_fid: float | None, message: str) -> None:
         """Tell watchers where the search is, except where it has been before; raise as `record`."""

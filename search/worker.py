@@ -22,10 +22,11 @@ from evaluators.tasks import make_task
 from fewstep.errors import Cancelled, FewstepError, LeaseLost, ScoringFailed, ServiceUnreachable
 from fewstep.networks.models import resolve
 from fewstep.request import SearchRequest
-from search.driver import SearchResult, run_search
+from search.driver import run_search
+from search.found import SearchResult
 from search.lease_keeper import LeaseKeeper
 from search.open_scorers import OpenScorer
-from search.publication import new_schedule
+from search.publication import new_schedules
 from search.stored_journal import StoredJournal
 from search.teacher_gate import pass_teacher_gate
 from search.worker_log import log_to_stderr
@@ -116,7 +117,7 @@ class Worker:
             self._engine,
             lease,
             result=result.report,
-            schedule=new_schedule(request, result),
+            schedules=new_schedules(request, result),
         )
         self._log("search-succeeded", search_id=lease.search_id, calls=result.calls)
 

@@ -2,76 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import pairwise
 
 from fewstep.errors import InvalidInput
-from fewstep.guidance import Guidance, cost_of
 from fewstep.networks.adm.config import UNetConfig
 from fewstep.networks.pruning.architecture import Architecture
 from fewstep.networks.pruning.configuration import NetworkConfiguration
 from fewstep.networks.pruning.macs import adm_macs
-from fewstep.program import Program
+from fewstep.networks.pruning.schedule_macs import (
+    ImageSize,
+    configurations_of_steps,
+    network_macs,
+    passes_of_steps,
+    schedule_macs,
+)
 from space.architectures import ArchitectureGenome, ArchitectureSpace, Widths
 
-ImageSize = int | tuple[int, int]
-_FULL = NetworkConfiguration()
-
-
-def passes_of_steps(
-    program: Program, times: Sequence[float], guidance: Guidance = "none"
-) -> tuple[int, ...]:
-    """Network passes of one image at each step of the grid that a program was traced on.
-
-    A pass counts at the step whose network runs it (`Program.with_networks`), so a stage at the
-    time of the next step counts there. Gradients of a guide run another network: none are counted.
-
-    Raises:
-        InvalidInput: a gradient is asked for where there is no guidance.
-    """
-    steps = len(times) - 1
-    passes = [0] * steps
-    for node in program.with_networks(times, range(steps)).nodes:
-        passes[node.network] += cost_of({node.kind: 1}, guidance).passes
-    return tuple(passes)
-
-
-@lru_cache(maxsize=4096)
-def network_macs(
-    config: UNetConfig, configuration: NetworkConfiguration, image_size: ImageSize
-) -> int:
-    """Multiply-adds of one pass of one image; kept, for a search asks for the same ones.
-
-    Raises:
-        InvalidInput: the configuration or the size does not fit the network.
-    """
-    return adm_macs(config, configuration, image_size).total.macs
-
-
-def schedule_macs(
-    architecture: Architecture | None,
-    config: UNetConfig,
-    image_size: ImageSize,
-    *,
-    passes: Sequence[int],
-) -> int:
-    """Multiply-adds of one image over a schedule.
-
-    Args:
-        architecture: what runs at each step; None is the full network.
-        config: of the full network.
-        image_size: side, or height and width.
-        passes: network passes at each step, as `passes_of_steps` counts them.
-
-    Raises:
-        InvalidInput: the architecture does not fit the network or the number of steps.
-    """
-    each = _configurations(architecture, len(passes))
-    return sum(
-        count * network_macs(config, configuration, image_size)
-        for count, configuration in zip(passes, each, strict=True)
-    )
+__all__ = [
+    "GenomeCosts",
+    "ImageSize",
+    "macs_share",
+    "network_macs",
+    "passes_of_steps",
+    "schedule_macs",
+    "schedule_seconds",
+]
 
 
 def macs_share(
@@ -106,7 +64,7 @@ def schedule_seconds(
     """
     total = 0.0
     for count, configuration in zip(
-        passes, _configurations(architecture, len(passes)), strict=True
+        passes, configurations_of_steps(architecture, len(passes)), strict=True
     ):
         measured = seconds.get((device, configuration.content_hash))
         if measured is None:
@@ -119,19 +77,42 @@ def schedule_seconds(
     return total
 
 
+SECONDS_BITS = 40
+"""Seconds are held in multiples of 2 to minus this, a picosecond: their sums are then exact."""
+
+
 @dataclass(frozen=True, slots=True)
 class GenomeCosts:
-    """Multiply-adds of genomes: those of blocks add up, so every ladder is counted only once.
+    """Costs of genomes: those of blocks add up, so every ladder is counted only once.
+
+    In multiply-adds, which are integers, or in measured seconds, which are floats. Both add up to
+    the same in any order, so that the full network costs all of itself however its steps are
+    divided; that is why seconds are rounded to picoseconds.
 
     Attributes:
         fixed: Of one pass, outside of all blocks.
         of_place: Of one pass, for each block at each place of its ladder.
         passes: Network passes of one image at each step.
+
+    Raises:
+        InvalidInput: a cost that is negative or not finite, or that grows down its ladder.
     """
 
-    fixed: int
-    of_place: tuple[tuple[int, ...], ...]
+    fixed: float
+    of_place: tuple[tuple[float, ...], ...]
     passes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fixed", _exact(self.fixed))
+        rows = tuple(tuple(map(_exact, row)) for row in self.of_place)
+        object.__setattr__(self, "of_place", rows)
+        for block, row in enumerate(rows):
+            if any(below > above for above, below in pairwise(row)):
+                raise InvalidInput(
+                    f"costs.of_place[{block}]={list(row)!r}: grows; allowed: costs that fall down "
+                    "the ladder, or stay",
+                    field="costs",
+                )
 
     @classmethod
     def of_adm(
@@ -148,11 +129,7 @@ class GenomeCosts:
             InvalidInput: the blocks or the size do not fit the network, or the numbers of steps
                 differ.
         """
-        if len(passes) != space.steps or min(passes) < 0 or not sum(passes):
-            raise InvalidInput(
-                f"passes={list(passes)!r}: allowed: one count for each of {space.steps} steps",
-                field="passes",
-            )
+        check_passes(space, passes)
         counts = [
             adm_macs(config, _all_at(space, place), image_size).parts
             for place in range(max(ladder.size for ladder in space.ladders))
@@ -166,16 +143,16 @@ class GenomeCosts:
         return cls(fixed, of_place, tuple(passes))
 
     @property
-    def full(self) -> int:
+    def full(self) -> float:
         """Of one image with the full network at every step."""
         return sum(self.passes) * self.network((0,) * len(self.of_place))
 
-    def network(self, widths: Widths) -> int:
+    def network(self, widths: Widths) -> float:
         """Of one pass with one configuration."""
         pairs = zip(self.of_place, widths, strict=True)
-        return self.fixed + sum(macs[place] for macs, place in pairs)
+        return self.fixed + sum(row[place] for row, place in pairs)
 
-    def macs(self, genome: ArchitectureGenome) -> int:
+    def cost(self, genome: ArchitectureGenome) -> float:
         """Of one image over the schedule."""
         passes = self.passes_of(genome)
         return sum(
@@ -185,7 +162,7 @@ class GenomeCosts:
 
     def share(self, genome: ArchitectureGenome) -> float:
         """Of what the full network takes."""
-        return self.macs(genome) / self.full
+        return self.cost(genome) / self.full
 
     def passes_of(self, genome: ArchitectureGenome) -> list[int]:
         """Network passes of one image that run each configuration."""
@@ -195,23 +172,28 @@ class GenomeCosts:
         return counts
 
 
-def _configurations(
-    architecture: Architecture | None, steps: int
-) -> Sequence[NetworkConfiguration]:
-    """What runs at each step.
+def check_passes(space: ArchitectureSpace, passes: Sequence[int]) -> None:
+    """Hold passes against the steps of a space.
 
     Raises:
-        InvalidInput: the architecture is for another number of steps.
+        InvalidInput: another number of them, a negative one, or none at all.
     """
-    if architecture is None:
-        return [_FULL] * steps
-    if len(architecture.of_step) != steps:
+    if len(passes) != space.steps or min(passes) < 0 or not sum(passes):
         raise InvalidInput(
-            f"architecture.of_step: {len(architecture.of_step)} entries; allowed: one for each of "
-            f"{steps} steps",
-            field="architecture",
+            f"passes={list(passes)!r}: allowed: one count for each of {space.steps} steps",
+            field="passes",
         )
-    return [architecture.at(step) for step in range(steps)]
+
+
+def _exact(cost: float) -> float:
+    """An integer as it is; seconds as a multiple of a power of two."""
+    if not 0.0 <= cost < math.inf:
+        raise InvalidInput(f"costs: {cost!r}; allowed: finite numbers of at least 0", field="costs")
+    return (
+        cost
+        if isinstance(cost, int)
+        else math.ldexp(round(math.ldexp(cost, SECONDS_BITS)), -SECONDS_BITS)
+    )
 
 
 def _all_at(space: ArchitectureSpace, place: int) -> NetworkConfiguration:

@@ -26,16 +26,17 @@ class BoundedSpace:
 
     Attributes:
         space: The genomes.
-        costs: Their multiply-adds.
-        least: Least share of the full network's multiply-adds: 1 less the saving that is allowed.
+        costs: What they cost, in multiply-adds or seconds.
+        least: Least share of the full network's cost: 1 less the saving that is allowed.
         most: Largest share: a budget.
         sensitivity: For each block what cutting it does to the output, in any unit; none: equal.
-        weights: For each block how likely a mutation changes it: its multiply-adds that can go,
+        weights: For each block how likely a mutation changes it: its cost that can go,
             over its sensitivity. 0 where nothing can.
 
     Raises:
         InvalidInput: limits out of range, a budget below what can be reached, both limits closer
-            than the largest single change, or a sensitivity that is missing or negative.
+            than the largest single change, no cut that saves anything, or a sensitivity that is
+            missing or negative.
     """
 
     space: ArchitectureSpace
@@ -51,10 +52,10 @@ class BoundedSpace:
 
     def excess(self, genome: ArchitectureGenome) -> int:
         """1 where a genome costs too much, -1 where it saves too much, else 0."""
-        macs, full = self.costs.macs(genome), self.costs.full
-        if macs > self.most * full:
+        cost, full = self.costs.cost(genome), self.costs.full
+        if cost > self.most * full:
             return 1
-        return -1 if macs < self.least * full else 0
+        return -1 if cost < self.least * full else 0
 
     def holds(self, genome: ArchitectureGenome) -> bool:
         """Whether a genome is a member of the space within the limits."""
@@ -196,8 +197,8 @@ def _weights(bounded: BoundedSpace) -> tuple[float, ...]:
     given = bounded.sensitivity or (1.0,) * len(bounded.space.blocks)
     largest = max(given) or 1.0
     return tuple(
-        (macs[0] - macs[-1]) / max(value / largest, SENSITIVITY_FLOOR)
-        for macs, value in zip(bounded.costs.of_place, given, strict=True)
+        (row[0] - row[-1]) / max(value / largest, SENSITIVITY_FLOOR)
+        for row, value in zip(bounded.costs.of_place, given, strict=True)
     )
 
 
@@ -209,11 +210,13 @@ def _check_limits(bounded: BoundedSpace) -> None:
         raise _bad("sensitivity", list(given), "a number of at least 0 for each block")
     if not any(ladder.size > 1 for ladder in bounded.space.ladders):
         raise _bad("space", "no block that has two widths", "blocks of which something may go")
+    full, largest = bounded.costs.full, _largest_change(bounded.costs)
+    if largest <= 0:
+        raise _bad("costs", bounded.costs.of_place, "blocks of which a cut saves something")
     reached = bounded.costs.share(_smallest(bounded.space))
     if most < reached:
         raise _bad("most", most, f"at least {reached:.6g}, what the smallest network takes")
-    full, largest = bounded.costs.full, _largest_change(bounded.costs)
-    if least > 0.0 and most < 1.0 and math.floor(most * full) - math.ceil(least * full) < largest:
+    if least > 0.0 and most < 1.0 and _between(least * full, most * full, full) < largest:
         apart = f"{largest / full:.6g} apart, as large as the largest change"
         raise _bad("least, most", (least, most), apart)
 
@@ -227,9 +230,14 @@ def _smallest(space: ArchitectureSpace) -> ArchitectureGenome:
     return ArchitectureGenome((places,), (0,) * space.steps)
 
 
-def _largest_change(costs: GenomeCosts) -> int:
-    """Most multiply-adds that one place of one block makes, at all steps at once."""
-    places = (a - b for macs in costs.of_place for a, b in pairwise(macs))
+def _between(low: float, high: float, full: float) -> float:
+    """The distance of the limits; of the whole numbers within them where costs are whole."""
+    return math.floor(high) - math.ceil(low) if isinstance(full, int) else high - low
+
+
+def _largest_change(costs: GenomeCosts) -> float:
+    """Most that one place of one block makes, at all steps at once."""
+    places = (a - b for row in costs.of_place for a, b in pairwise(row))
     return sum(costs.passes) * max(places)
 
 

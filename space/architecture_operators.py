@@ -44,7 +44,7 @@ def nudge(
 ) -> ArchitectureGenome:
     """Move one to three blocks of one configuration by a place, up or down with equal chance.
 
-    Blocks are drawn by their multiply-adds over their sensitivity, the configuration by its passes.
+    Blocks are drawn by their cost over their sensitivity, the configuration by its passes.
     """
     return fitted(
         _nudged(genome, _any_configuration(genome, bounded, rng), bounded, rng), bounded, rng
@@ -192,6 +192,17 @@ def crossover_by_section(
         pairs = zip(own, other, sections, strict=True)
         widths.append(tuple(x if from_a[section] else y for x, y, section in pairs))
     return fitted(ArchitectureGenome(tuple(widths), a.of_step), bounded, rng)
+
+
+def one_place_away(genome: ArchitectureGenome, bounded: BoundedSpace) -> list[ArchitectureGenome]:
+    """All members within the limits with one block of one configuration a place up or down."""
+    found = (
+        next_place(genome, bounded.space, c, b, step)
+        for c in range(len(genome.widths))
+        for b in range(len(bounded.space.blocks))
+        for step in (1, -1)
+    )
+    return [moved for moved in found if moved is not None and bounded.holds(moved)]
 
 
 def random_genome(bounded: BoundedSpace, rng: np.random.Generator) -> ArchitectureGenome:

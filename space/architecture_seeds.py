@@ -30,7 +30,7 @@ def uniform_seeds(bounded: BoundedSpace) -> dict[str, ArchitectureGenome]:
 def greedy_seed(
     bounded: BoundedSpace, errors: Sequence[Errors], of_step: Sequence[int] | None = None
 ) -> ArchitectureGenome:
-    """Cut by least error per multiply-add saved, as far as the limits demand or allow.
+    """Cut by least error per cost saved, as far as the limits demand or allow.
 
     With a budget: the first genome of `greedy_path` within it. Without: the last that does not
     save more than is allowed.
@@ -48,7 +48,7 @@ def greedy_seed(
         excess = bounded.excess(genome)
         if excess < 0:
             break
-        if bounded.costs.macs(genome) < bounded.costs.macs(found):
+        if bounded.costs.cost(genome) < bounded.costs.cost(found):
             found = genome
         if excess == 0 and bounded.most < 1.0:
             break
@@ -61,7 +61,7 @@ def greedy_path(
     """From the full network to the smallest, one place of one block at a time.
 
     Errors of blocks are taken to add up. Of all that can be cut next, what adds the least error per
-    multiply-add saved goes first. A place that is worse in that than the one below it is only
+    cost saved goes first. A place that is worse in that than the one below it is only
     passed through (the lower convex hull of a block's errors over its savings), so no set of cuts
     that saves as much has a smaller sum of errors wherever no place is being passed through.
     Ties: the earlier configuration and block. Arguments and errors as for `greedy_seed`.
@@ -109,8 +109,8 @@ def _cuts(
                 if not (ladder.is_reused(place) and genome.first_step(c) == 0)
             ]
             sums = [sum(e[ladder.block.name][place] for e in own) for place in places]
-            macs = bounded.costs.of_place[b]
-            saved = [count * (macs[0] - macs[place]) for place in places]
+            costs = bounded.costs.of_place[b]
+            saved = [count * (costs[0] - costs[place]) for place in places]
             rate = -math.inf
             for i, j in _hull(saved, sums):
                 # The rates of a block rise but for rounding, and its cuts must stay in order.
@@ -118,7 +118,7 @@ def _cuts(
                 yield _Cut(c, b, places[i], places[j], rate)
 
 
-def _hull(saved: Sequence[int], errors: Sequence[float]) -> Iterator[tuple[int, int]]:
+def _hull(saved: Sequence[float], errors: Sequence[float]) -> Iterator[tuple[int, int]]:
     """Edges of the lower convex hull from the first point on, by the slopes they have."""
     at = 0
     while True:

@@ -12,7 +12,14 @@ from typing import TypeAlias
 
 import numpy as np
 
-from space.choices import Choices, changed, inherited, random_choices, start_choices
+from space.choices import (
+    Choices,
+    changed,
+    inherited,
+    neighbours,
+    random_choices,
+    start_choices,
+)
 from space.repair import repair
 from space.timesteps import Genome, Points, TimestepSpace
 
@@ -143,6 +150,15 @@ def moved(genome: Genome, steps: Sequence[float] | np.ndarray, space: TimestepSp
     pairs = zip(space.points(genome), steps, strict=True)
     points = repair([_moved_index(k, float(s), space) for k, s in pairs], space)
     return _with_points(points, genome, space)
+
+
+def beside(genome: Genome, i: int, step: float, space: TimestepSpace) -> list[Genome]:
+    """One gene moved: a point by a step in lam either way, a choice to the values beside."""
+    if i < space.steps:
+        steps = [[s * (i == j) for j in range(space.steps)] for s in (step, -step)]
+        return [moved(genome, s, space) for s in steps]
+    choices = neighbours(space.genes, space.choices(genome), i - space.steps)
+    return [(*space.points(genome), *others) for others in choices]
 
 
 MOVES: tuple[tuple[float, Move], ...] = (

@@ -15,11 +15,10 @@ from store.clock import now
 from store.documents import Document
 from store.engine import reading, writing
 from store.records import Evaluation, Lease, NewEvaluation, Page, StoredScore
-from store.scores import as_score, put_in, score_columns
+from store.scores import KEYS_PER_QUERY, as_score, put_in, score_columns
 from store.tables import EvaluationRow, SearchRow
 from store.upsert import insert_once
 
-_KEYS_PER_QUERY = 500
 # Sorts failed candidates last; no distance comes near it.
 _WORST = 1e308
 
@@ -74,8 +73,8 @@ def known(engine: Engine, search_id: str, score_keys: Sequence[str]) -> dict[str
     """Look up the scores that this search itself was told; a replay must be told the same."""
     found: dict[str, StoredScore] = {}
     with reading(engine) as connection:
-        for start in range(0, len(score_keys), _KEYS_PER_QUERY):
-            some = score_keys[start : start + _KEYS_PER_QUERY]
+        for start in range(0, len(score_keys), KEYS_PER_QUERY):
+            some = score_keys[start : start + KEYS_PER_QUERY]
             query = select(EvaluationRow.__table__).where(
                 EvaluationRow.search_id == search_id, EvaluationRow.score_key.in_(some)
             )

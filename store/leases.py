@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, Engine, select, update
 
 from fewstep.errors import Cancelled, FewstepError, LeaseLost, NotFound
 from fewstep.status import EventKind, SearchStatus
-from store import events, lease_sql, schedules
+from store import events, lease_sql
 from store.documents import Document
 from store.engine import reading, writing
 from store.records import Lease, NewSchedule
+from store.schedules import publish
 from store.tables import SearchRow
 
 
@@ -58,14 +61,19 @@ def release(engine: Engine, lease: Lease) -> None:
         events.append(connection, lease.search_id, EventKind.QUEUED, payload)
 
 
-def succeed(engine: Engine, lease: Lease, *, result: Document, schedule: NewSchedule) -> None:
-    """End a search with its result and publish its schedule, or neither; raise as `renew` does."""
+def succeed(
+    engine: Engine, lease: Lease, *, result: Document, schedules: Sequence[NewSchedule]
+) -> None:
+    """End a search with its result and publish its schedules, or neither; raise as `renew` does.
+
+    The first schedule is the search's best, the others are the rest of its front.
+    """
     with writing(engine) as connection:
         _finish(connection, lease, SearchStatus.SUCCEEDED)
         of_search = SearchRow.id == lease.search_id
         connection.execute(update(SearchRow).where(of_search).values(result=result))
-        schedule_id = schedules.publish(connection, lease.search_id, schedule)
-        payload: Document = {"schedule_id": schedule_id, "fid": schedule.fid}
+        best_id = publish(connection, lease.search_id, schedules)[0]
+        payload: Document = {"schedule_id": best_id, "fid": schedules[0].fid}
         events.append(connection, lease.search_id, EventKind.SUCCEEDED, payload)
 
 

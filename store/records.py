@@ -101,8 +101,8 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewSchedule:
-    """A searched schedule, ready to be published."""
+class ScheduleFacts:
+    """What is known of a schedule when it is published, and found by."""
 
     model: str
     reference: str
@@ -112,15 +112,66 @@ class NewSchedule:
     fid: float
     standard_error: float
     document: Document
+    cost_share: float = 1.0  # of the full network's multiply-adds over the schedule
+    macs: int | None = None  # multiply-adds of one image over the schedule
+    seconds: float | None = None  # of one image, where they were measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedSchedule(NewSchedule):
+class NewSchedule(ScheduleFacts):
+    """A searched schedule, ready to be published."""
+
+    weights: bytes | None = None  # safetensors that its networks have in place of the model's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedSchedule(ScheduleFacts):
     """A schedule as published."""
 
     id: str
     search_id: str
+    point: int  # 0 is the search's best, the others are the rest of its front
+    weights_sha256: str | None
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontKey:
+    """Schedules with the same may be compared by distance and cost."""
+
+    model: str
+    checkpoint_sha256: str | None
+    reference: str
+    guidance: str
+    guidance_scale: float
+    num_samples: int  # of each report set: the distance of few images is larger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontPoint:
+    """A schedule among those it is compared with."""
+
+    id: str
+    search_id: str
+    point: int
+    solver: str
+    nfe: int
+    cost: float  # of one image, in passes of the full network
+    cost_share: float
+    macs: int | None
+    seconds: float | None
+    fid: float
+    standard_error: float
+    weights_sha256: str | None
+    dominated_by: str | None = None  # id of one that costs no more and is nearer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """Comparable schedules of all searches, the cheapest first."""
+
+    key: FrontKey
+    points: tuple[FrontPoint, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

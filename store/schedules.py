@@ -1,17 +1,19 @@
-"""Published schedules: one per search, found by model, solver and number of calls."""
+"""Published schedules: the front of each search, found by model, solver and number of calls."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, select, tuple_
 
 from fewstep.errors import NotFound
+from store import artifacts
 from store import cursor as cursors
 from store.clock import now
 from store.engine import reading
-from store.records import NewSchedule, Page, PublishedSchedule
+from store.records import NewSchedule, Page, PublishedSchedule, ScheduleFacts
 from store.tables import ScheduleRow
 from store.upsert import insert_once
 
@@ -19,23 +21,65 @@ from store.upsert import insert_once
 _NAMESPACE = uuid.UUID("6f0d7c1e-5f0b-4c55-9a44-0f6b1d6a52c8")
 
 
-def publish(connection: Connection, search_id: str, schedule: NewSchedule) -> str:
-    """Publish the schedule of a search within the caller's transaction; return its id."""
-    schedule_id = str(uuid.uuid5(_NAMESPACE, search_id))
-    fields = {name: getattr(schedule, name) for name in NewSchedule.__slots__}
-    values = {"id": schedule_id, "search_id": search_id, **fields, "created_at": now()}
-    insert_once(connection, ScheduleRow, values, unique=["search_id"])
+def publish(connection: Connection, search_id: str, points: Sequence[NewSchedule]) -> list[str]:
+    """Publish the schedules of a search within the caller's transaction, and their weights.
+
+    The best is first. Returns their ids.
+    """
+    if not points:
+        raise ValueError("points: none; a search that succeeds has a schedule")
+    return [_publish_one(connection, search_id, i, new) for i, new in enumerate(points)]
+
+
+def _publish_one(connection: Connection, search_id: str, point: int, new: NewSchedule) -> str:
+    schedule_id = _id(search_id, point)
+    weights = None if new.weights is None else artifacts.put_in(connection, new.weights)
+    values = {
+        **{name: getattr(new, name) for name in ScheduleFacts.__slots__},
+        "id": schedule_id,
+        "search_id": search_id,
+        "point": point,
+        "weights_sha256": weights,
+        "created_at": now(),
+    }
+    insert_once(connection, ScheduleRow, values, unique=["search_id", "point"])
     return schedule_id
 
 
-def of_search(engine: Engine, search_id: str) -> PublishedSchedule:
-    """Read the schedule of a search. Raises NotFound: it has not published one."""
-    query = select(ScheduleRow.__table__).where(ScheduleRow.search_id == search_id)
+def _id(search_id: str, point: int) -> str:
+    """The best has the search's own, as it had when searches published one schedule."""
+    return str(uuid.uuid5(_NAMESPACE, f"{search_id}/{point}" if point else search_id))
+
+
+def get(engine: Engine, schedule_id: str) -> PublishedSchedule:
+    """Read one schedule. Raises NotFound."""
+    query = select(ScheduleRow.__table__).where(ScheduleRow.id == schedule_id)
     with reading(engine) as connection:
         row = connection.execute(query).one_or_none()
     if row is None:
-        raise NotFound(f"search {search_id!r} has published no schedule", field="id")
+        raise NotFound(f"schedule {schedule_id} does not exist", field="schedule_id")
     return _schedule(row)
+
+
+def of_search(engine: Engine, search_id: str, point: int = 0) -> PublishedSchedule:
+    """Read a schedule of a search, its best if nothing is said. Raises NotFound."""
+    query = select(ScheduleRow.__table__).where(ScheduleRow.search_id == search_id)
+    with reading(engine) as connection:
+        row = connection.execute(query.where(ScheduleRow.point == point)).one_or_none()
+    if row is None:
+        raise NotFound(
+            f"search {search_id!r} has published no schedule{f' {point}' if point else ''}",
+            field="point" if point else "id",
+        )
+    return _schedule(row)
+
+
+def front_of_search(engine: Engine, search_id: str) -> list[PublishedSchedule]:
+    """Read all schedules of a search, the best first; none before it has succeeded."""
+    query = select(ScheduleRow.__table__).where(ScheduleRow.search_id == search_id)
+    with reading(engine) as connection:
+        rows = connection.execute(query.order_by(ScheduleRow.point)).all()
+    return [_schedule(row) for row in rows]
 
 
 def list_page(
@@ -70,5 +114,5 @@ def best(engine: Engine, *, model: str, solver: str, nfe: int) -> PublishedSched
 
 
 def _schedule(row: Row[Any]) -> PublishedSchedule:
-    names = (*NewSchedule.__slots__, *PublishedSchedule.__slots__)
+    names = (*ScheduleFacts.__slots__, *PublishedSchedule.__slots__)
     return PublishedSchedule(**{name: row._mapping[name] for name in names})

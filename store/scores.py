@@ -14,15 +14,15 @@ from store.tables import ScoreRow
 from store.upsert import insert_once
 
 # Well below the number of parameters that either database takes in one statement.
-_KEYS_PER_QUERY = 500
+KEYS_PER_QUERY = 500
 
 
 def known(engine: Engine, keys: Sequence[str]) -> dict[str, StoredScore]:
     """Look up which of the keys have a score."""
     found: dict[str, StoredScore] = {}
     with reading(engine) as connection:
-        for start in range(0, len(keys), _KEYS_PER_QUERY):
-            some = keys[start : start + _KEYS_PER_QUERY]
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            some = keys[start : start + KEYS_PER_QUERY]
             query = select(ScoreRow.__table__).where(ScoreRow.score_key.in_(some))
             found |= {row.score_key: as_score(row) for row in connection.execute(query)}
     return found

@@ -13,9 +13,11 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Text,
+    UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -142,17 +144,28 @@ class EventRow(Base):
     created_at: Mapped[datetime]
 
 
+class ArtifactRow(Base):
+    """Bytes that schedules point to by their hash, such as the repaired weights of a network."""
+
+    __tablename__ = "artifacts"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime]
+
+
 class ScheduleRow(Base):
-    """The schedule that a search published; one per search."""
+    """A schedule that a search published: its best, and the other points of its front."""
 
     __tablename__ = "schedules"
     __table_args__ = (
+        UniqueConstraint("search_id", "point"),
         Index("ix_schedules_model_solver_nfe_fid_id", "model", "solver", "nfe", "fid", "id"),
         Index("ix_schedules_fid_id", "fid", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    search_id: Mapped[str] = mapped_column(ForeignKey("searches.id"), unique=True)
+    search_id: Mapped[str] = mapped_column(ForeignKey("searches.id"))
     model: Mapped[str] = mapped_column(String(200))
     reference: Mapped[str] = mapped_column(String(200))
     solver: Mapped[str] = mapped_column(String(64))
@@ -161,6 +174,23 @@ class ScheduleRow(Base):
     fid: Mapped[float]
     standard_error: Mapped[float]
     document: Mapped[Document]
+    created_at: Mapped[datetime]
+    # Schedules of before pruning are the best of their search, on the full network.
+    point: Mapped[int] = mapped_column(server_default=text("0"))
+    cost_share: Mapped[float] = mapped_column(server_default=text("1.0"))
+    macs: Mapped[int | None] = mapped_column(BigInteger)
+    seconds: Mapped[float | None]
+    weights_sha256: Mapped[str | None] = mapped_column(String(64), ForeignKey("artifacts.sha256"))
+
+
+class MeasurementRow(Base):
+    """A value that was measured once and is read as data ever after: a survey, seconds."""
+
+    __tablename__ = "measurements"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    value: Mapped[object] = mapped_column(_JSON)
     created_at: Mapped[datetime]
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import time
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 
@@ -25,3 +28,30 @@ def ray_address() -> Iterator[str]:
     )
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
+
+
+def kill_busy_actor(method: str) -> None:
+    """Kill an actor of this process's cluster once it runs a method (Ray shows it in its title).
+
+    Raises:
+        TimeoutError: none came to run it.
+    """
+    deadline = time.monotonic() + 100.0
+    while time.monotonic() < deadline:
+        if busy := _processes(f"ray::{method}"):
+            busy[0].send_signal(signal.SIGKILL)
+            busy[0].wait()
+            return
+        time.sleep(0.02)
+    raise TimeoutError(f"no actor ran {method}")
+
+
+def _processes(title: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if " ".join(process.cmdline()).startswith(title):
+                found.append(process)
+        except psutil.Error:  # it ended meanwhile
+            continue
+    return found

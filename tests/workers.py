@@ -130,7 +130,9 @@ def left_behind(engine: Engine, search_id: str) -> str:
                "lease_expires_at", "idempotency_key"}  # fmt: skip
     tables = (
         select(SearchRow.__table__).where(SearchRow.id == search_id),
-        select(ScheduleRow.__table__).where(ScheduleRow.search_id == search_id),
+        select(ScheduleRow.__table__)
+        .where(ScheduleRow.search_id == search_id)
+        .order_by(ScheduleRow.point),
         select(EvaluationRow.__table__)
         .where(EvaluationRow.search_id == search_id)
         .order_by(EvaluationRow.seq),

@@ -1,4 +1,4 @@
-"""What a search brings forth: its events, its candidates, its schedule."""
+"""What a search brings forth: its events, its candidates, its schedules."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from collections.abc import AsyncIterator
 from enum import StrEnum
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api import examples, openapi
-from api.deps import Cursor, ExistingSearch, LastEventId, Limit, Service
-from api.models import evaluation_of, event_of
+from api.deps import FOREVER, Cursor, ExistingSearch, LastEventId, Limit, Service
+from api.models import evaluation_of, event_of, front_of
 from fewstep import wire
 from fewstep.errors import Conflict
+from fewstep.request_pruning import MAX_POINTS
 from fewstep.schedule import Schedule
 from fewstep.status import SearchStatus
-from store import documents, evaluations, schedules
+from store import documents, evaluations, fronts, schedules
 from store.records import Search
 
 router = APIRouter(prefix="/searches/{search_id}", tags=["searches"])
-# A search publishes once, so its schedule never changes.
-FOREVER = "public, max-age=31536000, immutable"
 
 
 class CandidateOrder(StrEnum):
@@ -87,15 +86,30 @@ def download_schedule(
     search: ExistingSearch,
     service: Service,
     if_none_match: Annotated[str | None, Header()] = None,
+    point: Annotated[int, Query(ge=0, lt=MAX_POINTS, description="of its front; 0: best")] = 0,
 ) -> Response:
-    """Download the schedule document of a search that has succeeded. It never changes."""
+    """Download a schedule document of a search that has succeeded. It never changes."""
     _check_succeeded(search)
-    document = schedules.of_search(service.engine, search.id).document
+    document = schedules.of_search(service.engine, search.id, point).document
     headers = {"ETag": f'"{documents.document_hash(document)}"', "Cache-Control": FOREVER}
     if if_none_match == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
     return Response(text, headers=headers, media_type="application/json")
+
+
+@router.get(
+    "/front",
+    operation_id="show_front",
+    responses={**openapi.problems(404, 409), 200: openapi.example("Its front", examples.FRONT)},
+)
+def show_front(search: ExistingSearch, service: Service) -> wire.Front:
+    """Show every schedule of a search that has succeeded, its best first.
+
+    Each is compared with those of all searches.
+    """
+    _check_succeeded(search)
+    return front_of(fronts.of_search(service.engine, search.id))
 
 
 def _check_succeeded(search: Search) -> None:

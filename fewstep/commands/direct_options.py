@@ -61,8 +61,8 @@ def refuse_with_schedule(direct: DirectOptions) -> None:
     """
     for name in direct.given():
         raise InvalidInput(
-            f"--{name}: not with --schedule, which says how to sample; allowed beside it: --num, "
-            "--seed, --out, --root, --json",
+            f"--{name}: not with --schedule, which says how to sample; allowed beside it: "
+            "--weights, --num, --seed, --out, --root, --json",
             field=name,
         )
 

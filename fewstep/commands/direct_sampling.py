@@ -20,6 +20,7 @@ from fewstep.mcmc.sampling import DLGResult, sample_with_dlg
 from fewstep.networks.guides import noise_level_posterior
 from fewstep.program import trace
 from fewstep.running import run
+from fewstep.schedule_architecture import ArchitectureSection
 from fewstep.spacing import grid
 
 BATCH = 64
@@ -44,7 +45,7 @@ def draw(plan: SamplingPlan, *, num: int, seed: int) -> Drawn:
         InvalidInput: the plan's condition file or guide is not usable.
     """
     model = PlannedModel(plan, seed)
-    model.denoiser(range(1))  # what cannot be used is refused before time is taken
+    model.denoisers(range(1))  # what cannot be used is refused before time is taken
     started = time.perf_counter()
     dlg = None
     if plan.chains is None:
@@ -80,7 +81,7 @@ def _from_noise(model: PlannedModel, num: int) -> list[Tensor]:
         noise = image_noise(
             model.seed, Stream.SOLVER, images, shape, terms=plan.program.noise_terms
         )
-        parts.append(run(plan.program, model.denoiser(images), x, noise=list(noise)))
+        parts.append(run(plan.program, model.denoisers(images), x, noise=list(noise)))
     return parts
 
 
@@ -95,7 +96,7 @@ def _run_chains(model: PlannedModel, chains: Chains, restart: int, num: int) -> 
     """One start of the chains, from clean images of the seed's start noise."""
     plan, count = model.plan, chains.count
     network, rhos = noise_level_posterior(plan.card)
-    denoiser = model.denoiser(range(count))
+    (denoiser,) = model.denoisers(range(count))
     x = image_noise(
         model.seed,
         Stream.START,
@@ -133,6 +134,18 @@ def _describe(plan: SamplingPlan) -> dict[str, Any]:
         "nfe": plan.program.nfe,
         "calls": plan.program.calls,
         "condition": plan.program.condition,
+        "architecture": None if plan.architecture is None else _networks(plan.architecture),
+    }
+
+
+def _networks(section: ArchitectureSection) -> dict[str, Any]:
+    """What of the full network runs; the whole of it stands in the document."""
+    return {
+        "configurations": len(section.configurations),
+        "of_step": list(section.of_step),
+        "repair": section.repair,
+        "macs": section.macs,
+        "full_macs": section.full_macs,
     }
 
 

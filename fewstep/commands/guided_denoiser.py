@@ -1,4 +1,4 @@
-"""The denoiser of a sampling plan: the model's network under the plan's guidance, all metered."""
+"""The denoisers of a sampling plan: its networks under the plan's guidance, all metered."""
 
 from __future__ import annotations
 
@@ -25,55 +25,59 @@ from fewstep.networks.denoising import guided_model
 from fewstep.networks.guided_model import GuidedModel
 from fewstep.networks.guides import label_classifier, load_guide
 from fewstep.networks.models import load_network
+from fewstep.networks.pruning.loading import pruned_networks
 from fewstep.networks.zoo.noisy_classifier import NoisyClassifier
 
 
 @dataclass
 class PlannedModel:
-    """A plan's model, loaded once; `denoiser` makes it one for some of the images.
+    """A plan's model, loaded once; `denoisers` makes it one for some of the images.
 
     Attributes:
         plan: What is sampled.
         seed: Of the noise that is put in with what is known.
+        passes: Passes of the network so far, or of the pruned ones.
         gradients: Gradients of the condition so far.
     """
 
     plan: SamplingPlan
     seed: int
+    passes: Meter = field(default_factory=Meter)
     gradients: Meter = field(default_factory=Meter)
 
-    def __post_init__(self) -> None:
-        self._network = MeteredNetwork(load_network(self.plan.card))
+    def denoisers(self, images: range) -> list[Denoiser]:
+        """One for each network; one row per image, with the label and known part of its number."""
+        return [self._denoiser(model, images) for model in self._models]
 
-    @property
-    def passes(self) -> Meter:
-        """Passes of the network so far."""
-        return self._network.meter
-
-    def denoiser(self, images: range) -> Denoiser:
-        """One row per image; image i has the label and the known part of its number."""
+    def _denoiser(self, model: GuidedModel, images: range) -> Denoiser:
         classes = self.plan.labels or range(self.plan.card.num_classes or 1)
         wanted = torch.tensor([classes[i % len(classes)] for i in images])
         base = self._network_labels(wanted)
         if self.plan.guidance in ("none", "classifier-free"):
-            return self._model.denoiser(base, is_split=self.plan.solver.is_split)
-        denoiser = self._model.denoiser(base)
+            return model.denoiser(base, is_split=self.plan.solver.is_split)
+        denoiser = model.denoiser(base)
         through = denoiser if self.plan.through_denoiser else None
         condition = self._condition(images, wanted, through)
         metered = MeteredCondition(condition, self.passes, self.gradients)
         return guided(denoiser, metered, scale=self.plan.scale)
 
     @cached_property
-    def _model(self) -> GuidedModel:
-        """The network without a condition."""
-        is_free = self.plan.guidance == "classifier-free"
-        return guided_model(
-            self.plan.card,
-            network=self._network,
-            guidance="classifier-free" if is_free else "none",
-            scale=self.plan.scale if is_free else 1.0,
-            is_clipped=self.plan.is_clipped,
-        )
+    def _models(self) -> list[GuidedModel]:
+        """The network without a condition; under an architecture one for each configuration."""
+        plan, is_free = self.plan, self.plan.guidance == "classifier-free"
+        networks = [load_network(plan.card)]
+        if plan.architecture is not None:
+            networks = pruned_networks(networks[0], plan.architecture, plan.weights)
+        return [
+            guided_model(
+                plan.card,
+                network=MeteredNetwork(network, self.passes),
+                guidance="classifier-free" if is_free else "none",
+                scale=plan.scale if is_free else 1.0,
+                is_clipped=plan.is_clipped,
+            )
+            for network in networks
+        ]
 
     def _network_labels(self, wanted: Tensor) -> Tensor:
         """What the network is given as labels where those are wanted.

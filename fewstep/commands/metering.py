@@ -20,12 +20,12 @@ class Meter:
 
 
 class MeteredNetwork(nn.Module):
-    """A network that counts the states it is given."""
+    """A network that counts the states it is given; several may count with one meter."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, meter: Meter) -> None:
         super().__init__()
         self._network = network
-        self.meter = Meter()
+        self.meter = meter
 
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
         """The network's prediction."""

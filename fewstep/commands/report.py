@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fewstep.wire import Report, ReportRow, Search
 
 COLUMNS = ("schedule", "solver", "FID", "std. error", "above searched", "its std. error", "times")
+SHARE = "share of cost"  # only where something is pruned
 
 
 def write_search(search: Search) -> None:
@@ -33,7 +34,13 @@ def write_report(report: Report) -> None:
     first, *others = report.rows
     others.sort(key=lambda row: (row.fid is None, row.fid))
     title = f"FID over {report.sets} sets of {report.num_samples} images (small-batch)"
-    write_rows(title, COLUMNS, [_cells(row) for row in (first, *others)])
+    rows = (first, *others)
+    cells = [_cells(row) for row in rows]
+    if all(row.cost_share == 1.0 for row in rows):
+        write_rows(title, COLUMNS, cells)
+        return
+    shares = [f"{row.cost_share:.3f}" for row in rows]
+    write_rows(title, (*COLUMNS, SHARE), [[*c, s] for c, s in zip(cells, shares, strict=True)])
 
 
 def _cells(row: ReportRow) -> list[str]:

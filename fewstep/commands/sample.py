@@ -29,6 +29,12 @@ def sample(
     schedule_file: Annotated[
         Path | None, typer.Option("--schedule", help="Schedule document; it says it all.")
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Safetensors file of repaired tensors, for pruned schedules: `fewstep weights`."
+        ),
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="Model, as zoo:digits.", rich_help_panel=_DIRECT)
     ] = None,
@@ -175,17 +181,28 @@ def sample(
         clip=clip,
         dlg=dlg,
     )
-    plan = _plan(schedule_file, direct, roots or ())
+    plan = _plan(schedule_file, weights, direct, roots or ())
     _draw(plan, num=num, seed=seed, out=out, as_json=as_json)
 
 
-def _plan(schedule_file: Path | None, direct: DirectOptions, roots: Sequence[Path]) -> SamplingPlan:
+def _plan(
+    schedule_file: Path | None,
+    weights: Path | None,
+    direct: DirectOptions,
+    roots: Sequence[Path],
+) -> SamplingPlan:
     """All that can be refused is refused here, before torch is imported."""
     from fewstep.commands.direct_options import refuse_with_schedule
     from fewstep.commands.sampling_plan import plan_of_options, plan_of_schedule
     from fewstep.schedule import Schedule
 
     if schedule_file is None:
+        if weights is not None:
+            raise InvalidInput(
+                f"--weights={str(weights)!r}: not without --schedule, whose pruned networks the "
+                "file is for",
+                field="weights",
+            )
         return plan_of_options(direct, roots=roots)
     refuse_with_schedule(direct)
     try:
@@ -194,7 +211,7 @@ def _plan(schedule_file: Path | None, direct: DirectOptions, roots: Sequence[Pat
         raise InvalidInput(
             f"--schedule={str(schedule_file)!r}: {error.strerror}", field="schedule"
         ) from None
-    return plan_of_schedule(schedule, roots=roots)
+    return plan_of_schedule(schedule, roots=roots, weights=weights)
 
 
 def _draw(plan: SamplingPlan, *, num: int, seed: int, out: Path, as_json: bool) -> None:
@@ -221,6 +238,9 @@ def _describe(report: Mapping[str, Any]) -> str:
     parts.append(f"{report['passes']:g} network passes")
     if report["gradients"]:
         parts.append(f"{report['gradients']:g} gradients")
+    if report["architecture"] is not None:
+        share = report["architecture"]["macs"] / report["architecture"]["full_macs"]
+        parts.append(f"{share:.1%} of the full network's multiply-adds")
     return ", ".join([*parts, f"{report['seconds']['total']:.2f} s"])
 
 

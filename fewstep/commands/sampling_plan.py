@@ -25,10 +25,12 @@ from fewstep.errors import ChecksFailed, InvalidInput, UnknownName
 from fewstep.mcmc import DLGSettings, RelativeTimes
 from fewstep.networks.card import ModelCard
 from fewstep.networks.models import resolve
+from fewstep.networks.pruning.documents import check_architecture, check_weights
 from fewstep.process import VPDiscrete
 from fewstep.program import Program, trace
 from fewstep.request_options import count_steps, solver_of
 from fewstep.schedule import Schedule
+from fewstep.schedule_architecture import ArchitectureSection
 from fewstep.schedule_chains import ChainsSection
 from fewstep.solvers import SOLVERS, Solver
 from fewstep.solvers.options import option_specs
@@ -67,6 +69,8 @@ class SamplingPlan:
         labels: Classes of the images, in turn; empty where none were given.
         guide: Name of the noisy-label guide; None: the card's.
         chains: Of denoising MCMC; None: every image starts from noise.
+        architecture: Which network runs at each step; None: the model's own at all of them.
+        weights: File of repaired tensors, where the architecture needs one.
     """
 
     card: ModelCard
@@ -83,6 +87,8 @@ class SamplingPlan:
     is_clipped: bool = False
     guide: str | None = None
     chains: Chains | None = None
+    architecture: ArchitectureSection | None = None
+    weights: Path | None = None
 
     @property
     def indices(self) -> list[int | None]:
@@ -90,12 +96,17 @@ class SamplingPlan:
         return [_index(self.process, t) for t in self.times if t > 0.0]
 
 
-def plan_of_schedule(schedule: Schedule, *, roots: Sequence[Path]) -> SamplingPlan:
+def plan_of_schedule(
+    schedule: Schedule, *, roots: Sequence[Path], weights: Path | None = None
+) -> SamplingPlan:
     """What a document says.
 
     Raises:
         UnknownName: no such model here.
-        ChecksFailed: the model's weights are not those the schedule was searched for.
+        InvalidInput: the document's architecture does not fit the model, or the file of repaired
+            tensors is missing or superfluous.
+        ChecksFailed: the model's weights are not those the schedule was searched for, or the file
+            is another.
     """
     model = schedule.model
     card = resolve(model.name, roots=roots)
@@ -107,6 +118,7 @@ def plan_of_schedule(schedule: Schedule, *, roots: Sequence[Path]) -> SamplingPl
         )
     if model.guide is not None:
         _check_guide(card, model.guide.name, model.guide.sha256)
+    _check_pruning(schedule, card, weights)
     return SamplingPlan(
         card=card,
         process=card.make_process(),
@@ -121,6 +133,8 @@ def plan_of_schedule(schedule: Schedule, *, roots: Sequence[Path]) -> SamplingPl
         # Scored so: each class in turn, for chains, too.
         labels=tuple(range(card.num_classes or 0)),
         chains=None if schedule.chains is None else _scheduled_chains(schedule.chains, card),
+        architecture=schedule.architecture,
+        weights=weights,
     )
 
 
@@ -164,6 +178,19 @@ def plan_of_options(direct: DirectOptions, *, roots: Sequence[Path]) -> Sampling
         is_clipped=card.clip_denoised if direct.clip is None else direct.clip,
         chains=None if direct.dlg is None else _chains(direct.dlg),
     )
+
+
+def _check_pruning(schedule: Schedule, card: ModelCard, weights: Path | None) -> None:
+    """The architecture, where there is one, is for this model, and its tensors are there."""
+    if schedule.architecture is not None:
+        check_architecture(schedule, card.unet_config())
+        check_weights(schedule.architecture, weights)
+    elif weights is not None:
+        raise InvalidInput(
+            f"--weights={str(weights)!r}: the schedule has no architecture; allowed: with pruned "
+            "schedules",
+            field="weights",
+        )
 
 
 def _guidance(direct: DirectOptions) -> str:

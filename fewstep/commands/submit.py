@@ -9,6 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fewstep.commands.options import DEFAULT_URL, AsJson, Url, connect, number, whole
+from fewstep.commands.pruning_options import (
+    Prune,
+    PruneCost,
+    PruneMode,
+    PruneObjective,
+    PruneOptions,
+    PrunePoints,
+    PruneRepair,
+    pruning_of,
+)
 from fewstep.commands.text import write_json
 from fewstep.commands.watch import follow
 from fewstep.errors import InvalidInput
@@ -63,6 +73,13 @@ def submit(
             "chains=64,num_skip=3.",
         ),
     ] = None,
+    is_pruning: Prune = False,
+    prune_cost: PruneCost = None,
+    prune_mode: PruneMode = None,
+    prune_repair: PruneRepair = None,
+    prune_objective: PruneObjective = None,
+    prune_points: PrunePoints = None,
+    prune_options: PruneOptions = None,
     starts: Annotated[
         list[str] | None,
         typer.Option("--start", help="Grid to start from, as 999,700,300,50; repeatable."),
@@ -106,6 +123,14 @@ def submit(
         request["search_options"] = list(search_options)
     if dlg is not None:
         request["dlg"] = parse_fields(dlg, "dlg")
+    fields_of_pruning: dict[str, JsonValue] = {
+        "cost": prune_cost,
+        "mode": prune_mode,
+        "repair": prune_repair,
+        "objective": prune_objective,
+        "points": prune_points,
+    }
+    request |= pruning_of(request, fields_of_pruning, prune_options or [], is_wanted=is_pruning)
     if starts:
         request["initial_times"] = [_parse_start(text, i) for i, text in enumerate(starts)]
     with connect(url) as client:

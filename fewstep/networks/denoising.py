@@ -15,7 +15,7 @@ from fewstep.networks.models import load_network
 from fewstep.schedule import Schedule
 from fewstep.solvers import SOLVERS
 
-_CLIP = 1.0  # images are in [-1, 1]
+CLIP = 1.0  # images are in [-1, 1]
 
 
 def model_denoiser(
@@ -69,11 +69,11 @@ def guided_model(
 
         classifier = load_guide(card, label_guide(card).name, device=device)
     return GuidedModel(
-        network=network if card.num_classes is not None else _Unconditional(network),
+        network=given_labels(network, card.num_classes),
         guidance=guidance,
         scale=scale,
         null_label=card.null_label,
-        clip=_CLIP if is_clipped else None,
+        clip=CLIP if is_clipped else None,
         classifier=classifier,
     )
 
@@ -84,9 +84,16 @@ def schedule_denoiser(
     """The denoiser that a schedule names: its model, its guidance, its clipping.
 
     Raises:
-        InvalidInput: the schedule was searched for other weights or another process.
+        InvalidInput: the schedule was searched for other weights or another process, or it is a
+            pruned one.
     """
     check_model(schedule, card)
+    if schedule.architecture is not None:
+        raise InvalidInput(
+            "architecture: the schedule runs pruned networks, not the model's own; allowed: "
+            "schedules without an architecture, or fewstep.load_pruned for one with it",
+            field="architecture",
+        )
     return model_denoiser(
         card,
         labels=labels,
@@ -123,6 +130,11 @@ def check_model(schedule: Schedule, card: ModelCard) -> None:
             f"{label_guide(card).sha256!r}",
             field="model.guide.sha256",
         )
+
+
+def given_labels(network: nn.Module, num_classes: int | None) -> nn.Module:
+    """A network that is called with labels, whether it has classes or not."""
+    return network if num_classes is not None else _Unconditional(network)
 
 
 class _Unconditional(nn.Module):

@@ -43,9 +43,16 @@ def timesteps(schedule: Schedule) -> list[int]:
     """The training indices of the points, from noise to data, terminal not included.
 
     Raises:
-        InvalidInput: the schedule has points between indices, does not end clean, or is one of
-            chains.
+        InvalidInput: the schedule has points between indices, does not end clean, is one of chains,
+            or runs pruned networks.
     """
+    if schedule.architecture is not None:
+        raise InvalidInput(
+            "architecture: a scheduler runs the one network of its pipeline, and this schedule a "
+            "pruned one at each step; allowed: schedules without an architecture, or "
+            "Schedule.sample with the denoisers of fewstep.load_pruned",
+            field="architecture",
+        )
     if schedule.chains is not None:
         raise InvalidInput(
             "chains: diffusers starts from noise, and this schedule from chains; allowed: "

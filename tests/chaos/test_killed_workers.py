@@ -32,12 +32,17 @@ def undisturbed(
     tmp_path_factory: pytest.TempPathFactory, passed_teacher: tuple[str, TeacherCheck]
 ) -> str:
     """What the small search leaves behind when nobody interferes."""
-    folder = tmp_path_factory.mktemp("undisturbed")
+    return _left_undisturbed(tmp_path_factory.mktemp("undisturbed"), passed_teacher)
+
+
+def _left_undisturbed(
+    folder: Path, passed_teacher: tuple[str, TeacherCheck], **changes: object
+) -> str:
     url = f"sqlite:///{folder / 'fewstep.sqlite3'}"
     engine = open_engine(url)
     upgrade(engine)
     teacher_checks.put(engine, *passed_teacher)
-    search_id = submit(engine)
+    search_id = submit(engine, **changes)
     with worker(url, folder / "log") as running:
         assert running.wait() == 0, running.lines()
         assert wait_for_end(engine, search_id, running).status == "succeeded", running.lines()
@@ -47,9 +52,11 @@ def undisturbed(
     return remains
 
 
-def _kill_and_resume(engine: Engine, url: str, log: Path, kill_after: list[int]) -> str:
+def _kill_and_resume(
+    engine: Engine, url: str, log: Path, kill_after: list[int], **changes: object
+) -> str:
     """Run the small search, killing its worker at each of the given numbers of evaluations."""
-    search_id = submit(engine)
+    search_id = submit(engine, **changes)
     for number, num_evaluations in enumerate(kill_after, start=1):
         with worker(url, log, lease_ms=QUICK_LEASE_MS, once=False) as running:
             # Its own claim, too: what its predecessor stored may be enough, and it dies replaying.
@@ -74,6 +81,26 @@ def test_kill_minus_9_in_mid_search_changes_no_byte_of_what_is_left(
 ) -> None:
     remains = _kill_and_resume(ready_engine, database_url, tmp_path / "log", [12])
     assert remains.splitlines() == undisturbed.splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_kill_minus_9_while_pruning_changes_no_byte_of_front_and_weights(
+    ready_engine: Engine,
+    database_url: str,
+    tmp_path: Path,
+    passed_teacher: tuple[str, TeacherCheck],
+) -> None:
+    changes = {"nfe": 3, "pruning": {"mode": "steps", "reuse": True, "calibration_images": 16}}
+    undisturbed = _left_undisturbed(tmp_path, passed_teacher, **changes)
+    rows = [line for line in undisturbed.splitlines() if '"bank":' in line]
+    pruning = [place for place, row in enumerate(rows) if '"phase":"pruning"' in row]
+    assert len(pruning) > 10, "too small a search to kill in its second stage"
+    places = [pruning[0] - 1, pruning[3], pruning[-4]]
+    log = tmp_path / "killed"
+    remains = _kill_and_resume(ready_engine, database_url, log, places, **changes)
+    assert remains.splitlines() == undisturbed.splitlines()
+    assert "weights_sha256" in remains
 
 
 @pytest.mark.slow

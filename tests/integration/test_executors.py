@@ -8,12 +8,10 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-import psutil
 import pytest
 
 from evaluators.banks import Bank
@@ -30,6 +28,7 @@ from fewstep.process import VPDiscrete
 from fewstep.program import trace
 from space.candidate import Candidate
 from tests.model_folder import write_model
+from tests.ray_cluster import kill_busy_actor
 
 pytestmark = pytest.mark.timeout(400)  # an actor starts in 5 s, on a crowded machine in a minute
 
@@ -234,28 +233,6 @@ except ScoringFailed as error:
 
 
 def _kill_busy_actors(count: int) -> None:
-    """Kill actors of this process's cluster while they run a tile (Ray shows it in their title)."""
+    """Kill one actor after the other while it runs a tile."""
     for _ in range(count):
-        busy = _wait_for(lambda: _processes("ray::TileActor.features"))
-        busy[0].send_signal(signal.SIGKILL)
-        busy[0].wait()
-
-
-def _processes(title: str) -> list[psutil.Process]:
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if " ".join(process.cmdline()).startswith(title):
-                found.append(process)
-        except psutil.Error:  # it ended meanwhile
-            continue
-    return found
-
-
-def _wait_for(find: Callable[[], list[psutil.Process]]) -> list[psutil.Process]:
-    deadline = time.monotonic() + 100.0
-    while time.monotonic() < deadline:
-        if found := find():
-            return found
-        time.sleep(0.02)
-    raise TimeoutError("no actor became busy")
+        kill_busy_actor("TileActor.features")

@@ -27,6 +27,7 @@ WITHOUT_TORCH = (
     "fewstep.schedule",
     "fewstep.request",
     "fewstep.networks.models",
+    "fewstep.networks.pruning.documents",
     "fewstep.client",
     "fewstep.cli",
     "space.timesteps",
@@ -72,7 +73,9 @@ def test_the_version_is_that_of_the_project(repository: Path) -> None:
     assert fewstep.__version__ == project["version"]
 
 
-@pytest.mark.parametrize("name", ["Level", "Program", "Schedule", "run", "sample", "trace"])
+@pytest.mark.parametrize(
+    "name", ["Level", "Program", "Schedule", "load_pruned", "run", "sample", "trace"]
+)
 def test_the_promised_names_are_public(name: str) -> None:
     assert name in fewstep.__all__
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from typing import get_args
 
 import pytest
 
 from fewstep.errors import InvalidInput
 from fewstep.request import SearchRequest
+from fewstep.request_pruning import PruningImportance, PruningMode
+from space.architectures import MODES
+from space.survey import IMPORTANCES
 
 GOOD: dict[str, object] = {"model": "zoo:digits", "nfe": 4}
 
@@ -105,6 +109,39 @@ def test_a_request_without_chains_does_not_speak_of_them() -> None:
     assert drawn.identity == SearchRequest.parse(GOOD | {"dlg": {"chains": 32}}).identity
 
 
+def test_a_request_without_pruning_does_not_speak_of_it() -> None:
+    plain = SearchRequest.parse(GOOD)
+    assert "pruning" not in plain.resolved()
+    pruned = SearchRequest.parse(GOOD | {"pruning": {}})
+    assert pruned.identity != plain.identity
+    assert pruned.identity == SearchRequest.parse(GOOD | {"pruning": {"points": 5}}).identity
+    other = SearchRequest.parse(GOOD | {"pruning": {"cost": 0.7}})
+    assert other.identity != pruned.identity
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"pruning": {"cost": 0.7, "mode": "steps", "reuse": True}},
+        {"pruning": {"objective": "seconds"}, "guidance": "classifier", "guidance_scale": 2.0},
+        {"pruning": {"max_saving": 0.1}, "strategy": "paper"},
+        {"pruning": {"mode": "bands", "reuse": True}, "guidance": "classifier", "solver": "ltsp4"},
+    ],
+)
+def test_a_resolved_request_for_pruned_networks_is_the_same_request(
+    fields: dict[str, object],
+) -> None:
+    request = SearchRequest.parse(GOOD | fields)
+    again = SearchRequest.parse(json.loads(json.dumps(request.resolved())))
+    assert (again, again.identity) == (request, request.identity)
+    assert again.pruning is not None
+
+
+def test_words_of_pruning_are_those_of_the_search_space() -> None:
+    assert get_args(PruningMode) == MODES
+    assert get_args(PruningImportance) == IMPORTANCES
+
+
 def test_guidance_doubles_the_calls_of_an_image() -> None:
     assert SearchRequest.parse(GOOD).calls_per_image == 4
     assert SearchRequest.parse(GOOD | {"guidance_scale": 2.5}).calls_per_image == 8
@@ -162,6 +199,33 @@ def test_guidance_doubles_the_calls_of_an_image() -> None:
         ({"dlg": {}, "strategy": "paper"}, "dlg", "evolution"),
         ({"dlg": {}, "solver_options": {"eta": 1}}, "solver_options.eta", "allowed: order"),
         ({"dlg": {}, "solver_options": {"order": [1, 2, 1]}}, "solver_options.order", "one value"),
+        ({"pruning": 3}, "pruning", "dictionary"),
+        ({"pruning": {"speed": 1}}, "pruning.speed", "allowed: calibration_images, cost"),
+        ({"pruning": {"cost": 1.5}}, "pruning.cost", "pruning.cost=1.5: input should be less"),
+        ({"pruning": {"cost": 0}}, "pruning.cost", "greater than 0"),
+        ({"pruning": {"cost": math.nan}}, "pruning.cost", "finite"),
+        ({"pruning": {"cost": True}}, "pruning.cost", "number"),
+        ({"pruning": {"max_saving": 1.0}}, "pruning.max_saving", "less than 1"),
+        ({"pruning": {"mode": "random"}}, "pruning.mode", "'bands'"),
+        ({"pruning": {"repair": "train"}}, "pruning.repair", "'ridge'"),
+        ({"pruning": {"objective": "flops"}}, "pruning.objective", "'seconds'"),
+        ({"pruning": {"importance": "luck"}}, "pruning.importance", "'magnitude'"),
+        ({"pruning": {"remove": 1}}, "pruning.remove", "boolean"),
+        ({"pruning": {"calibration_images": 0}}, "pruning.calibration_images", "greater"),
+        ({"pruning": {"calibration_images": 4097}}, "pruning.calibration_images", "4096"),
+        ({"pruning": {"share": 1.0}}, "pruning.share", "less than 1"),
+        ({"pruning": {"points": 13}}, "pruning.points", "12"),
+        ({"pruning": {"cost": 0.5, "max_saving": 0.4}}, "pruning.max_saving", "one of the two"),
+        ({"pruning": {"reuse": True}}, "pruning.reuse", "'bands' or 'steps'"),
+        ({"pruning": {}, "dlg": {}}, "pruning", "allowed with dlg: null"),
+        ({"pruning": {}, "strategy": "random"}, "pruning", "'evolution' or 'paper'"),
+        ({"pruning": {"mode": "bands"}, "strategy": "paper"}, "pruning.mode", "max_saving"),
+        ({"pruning": {"cost": 0.5}, "strategy": "paper"}, "pruning.cost", "max_saving"),
+        (
+            {"pruning": {"reuse": True, "mode": "steps"}, "solver": "ltsp4", "guidance_scale": 2.0},
+            "pruning.reuse",
+            "does not split guidance",
+        ),
         ({"guidance": "strong"}, "guidance", "classifier"),
         ({"guidance": "none", "guidance_scale": 2.0}, "guidance_scale", "allowed: 1"),
         ({"guidance": "classifier-free"}, "guidance", "another guidance_scale"),

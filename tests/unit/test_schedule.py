@@ -113,6 +113,23 @@ def test_documents_from_before_costs_stay_readable_and_keep_their_identity() -> 
     assert old.identity == schedule.identity
 
 
+@pytest.mark.parametrize("version", ["1.0.0", "1.1.0", "1.2.0"])
+def test_documents_from_before_architectures_stay_readable_and_keep_their_identity(
+    version: str,
+) -> None:
+    """Identities as version 1.2 gave them."""
+    split = Schedule.build(_schedule().times, model=CLASSIFIER_GUIDED, solver="stsp2")
+    known = {
+        "e7310a53cb3861f7a3add59bbee1a56080571ccb7169cb1e022ec90a351ca8d8": _schedule(),
+        "a6c4ba086c82cd5e0bed6aa9e0c6eeb4d5f3313c64c5a14758231eaca52e331f": split,
+        "dacab551dc0b2dbef2a42822c3a8cf1edb9340b40467741b6fe97a4cde8ef275": _drawn_from_chains(),
+    }
+    for identity, schedule in known.items():
+        document = schedule.to_dict() | {"version": version}
+        assert document["architecture"] is None
+        assert Schedule.from_dict(document).identity == identity == schedule.identity
+
+
 def test_identity_is_of_what_runs_not_of_how_it_was_found() -> None:
     schedule = _schedule()
     other = schedule.model_copy(update={"fitness": {"fid": 1.0}})

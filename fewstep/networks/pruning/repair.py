@@ -129,8 +129,8 @@ def apply_repair(sliced_network: UNet, tensors: Mapping[str, Tensor]) -> None:
         setattr(layer, attribute, nn.Parameter(value, requires_grad=like.requires_grad))
 
 
-def save_repair(path: Path, configurations: Sequence[Mapping[str, Tensor]]) -> str:
-    """Write the tensors of up to 3 configurations as one safetensors file; returns its SHA-256.
+def repair_content(configurations: Sequence[Mapping[str, Tensor]]) -> bytes:
+    """The tensors of up to 3 configurations as one safetensors file; equal ones give equal bytes.
 
     Raises:
         InvalidInput: none, or more than an architecture may have.
@@ -146,7 +146,16 @@ def save_repair(path: Path, configurations: Sequence[Mapping[str, Tensor]]) -> s
         for name, tensor in named.items()
     }
     metadata = {"version": FORMAT_VERSION, "configurations": len(configurations)}
-    content = content_of(tensors, key=METADATA_KEY, metadata=metadata)
+    return content_of(tensors, key=METADATA_KEY, metadata=metadata)
+
+
+def save_repair(path: Path, configurations: Sequence[Mapping[str, Tensor]]) -> str:
+    """Write the file of `repair_content` and return its SHA-256.
+
+    Raises:
+        InvalidInput: as `repair_content` does.
+    """
+    content = repair_content(configurations)
     path.write_bytes(content)
     return sha256_of(content)
 

@@ -106,6 +106,29 @@ WRONG_FIELDS: dict[str, tuple[dict[str, JsonValue], str, list[str]]] = {
         ["eta", "allowed: none"],
     ),
     "a searched option as a number": ({"search_options": [3]}, "search_options[0]", ["3"]),
+    "pruning as a truth value": ({"pruning": True}, "pruning", ["True", "dictionary"]),
+    "an unknown field of pruning": (
+        {"pruning": {"speed": 2}},
+        "pruning.speed",
+        ["pruning.speed=2", "allowed", "max_saving"],
+    ),
+    "more than the full cost": ({"pruning": {"cost": 1.5}}, "pruning.cost", ["cost=1.5", "1"]),
+    "a cost that nothing meets": (
+        {"pruning": {"cost": 0.1}},
+        "pruning.cost",
+        ["pruning.cost=0.1", "file:random", "allowed: 0.19"],
+    ),
+    "a cost that nothing meets with all its bodies": (
+        {"pruning": {"cost": 0.4, "remove": False}},
+        "pruning.cost",
+        ["pruning.cost=0.4", "without removing bodies", "allowed: 0.59"],
+    ),
+    "pruning with chains": ({"pruning": {}, "dlg": {}}, "pruning", ["dlg"]),
+    "pruning in random search": (
+        {"pruning": {}, "strategy": "random"},
+        "pruning",
+        ["'evolution' or 'paper'"],
+    ),
     "too large a document": ({"initial_times": [[3, 2, 1]] * 65}, "initial_times", ["64"]),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from starlette.testclient import TestClient
 from fewstep.process import VPDiscrete
 from fewstep.schedule import ModelSection, Schedule
 from fewstep.spacing import grid
-from fewstep.wire import Evaluation, Model, Page, ScheduleEntry, Search
+from fewstep.wire import Evaluation, Front, Model, Page, ScheduleEntry, Search
 from store import evaluations, leases
 from store.engine import Engine
 from store.records import Lease, NewEvaluation, NewSchedule, StoredScore
@@ -36,6 +37,7 @@ REPORT: dict[str, JsonValue] = {
             "network_calls": 3,
             "gradient_calls": 0,
             "cost": 3.0,
+            "cost_share": 1.0,
             "fids": [3.0, 3.5],
             "failure": None,
             "fid": 3.25,
@@ -79,24 +81,39 @@ class Bench:
         )
         evaluations.record(self.engine, lease, new)
 
-    def finish(self, *, fid: float = 3.25, solver: str = "ddim") -> str:
-        """Bring a search to its end; return its id."""
+    def finish(
+        self, *others: NewSchedule, fid: float = 3.25, solver: str = "ddim", steps: int = 3
+    ) -> str:
+        """Bring a search to its end; return its id. `others` are the rest of its front."""
         lease = self.start()
-        new = NewSchedule(
-            model="file:random",
-            reference="digits",
-            solver=solver,
-            nfe=3,
-            guidance_scale=1.0,
-            fid=fid,
-            standard_error=0.25,
-            document=document(fid, solver),
-        )
-        leases.succeed(self.engine, lease, result=dict(REPORT), schedule=new)
+        new = schedule(fid=fid, solver=solver, steps=steps)
+        leases.succeed(self.engine, lease, result=dict(REPORT), schedules=[new, *others])
         return lease.search_id
 
 
-def document(fid: float, solver: str) -> dict[str, object]:
+def schedule(
+    *,
+    fid: float,
+    solver: str = "ddim",
+    steps: int = 3,
+    cost_share: float = 1.0,
+    weights: bytes | None = None,
+) -> NewSchedule:
+    return NewSchedule(
+        model="file:random",
+        reference="digits",
+        solver=solver,
+        nfe=steps,
+        guidance_scale=1.0,
+        fid=fid,
+        standard_error=0.25,
+        document=document(fid, solver, steps),
+        cost_share=cost_share,
+        weights=weights,
+    )
+
+
+def document(fid: float, solver: str, steps: int = 3) -> dict[str, object]:
     process = VPDiscrete.linear()
     model = ModelSection(
         name="file:random",
@@ -106,7 +123,7 @@ def document(fid: float, solver: str) -> dict[str, object]:
         process=process.describe(),
     )
     fitness = {"fid": fid, "num_samples": 64, "sets": 2}
-    times = grid("trailing", process, 3)
+    times = grid("trailing", process, steps)
     return Schedule.build(times, model=model, solver=solver, fitness=fitness).to_dict()
 
 
@@ -172,6 +189,101 @@ def test_a_downloaded_schedule_is_the_document_and_never_changes(bench: Bench) -
     assert (again.status_code, again.content) == (304, b"")
     other = bench.http.get(url, headers={"If-None-Match": '"other"'})
     assert (other.status_code, other.text) == (200, reply.text)
+
+
+def test_each_point_of_a_front_can_be_downloaded(bench: Bench) -> None:
+    search_id = bench.finish(schedule(fid=4.5, cost_share=0.5))
+    url = f"/v1/searches/{search_id}/schedule"
+    found = [bench.http.get(url, params={"point": point}) for point in (0, 1, 2)]
+    assert [reply.status_code for reply in found] == [200, 200, 404]
+    assert [reply.json()["fitness"]["fid"] for reply in found[:2]] == [3.25, 4.5]
+    assert found[0].text == bench.http.get(url).text
+    assert found[2].json()["errors"][0]["field"] == "point"
+
+
+def test_weights_are_downloaded_as_they_were_published(bench: Bench) -> None:
+    content = bytes(range(256)) * 40
+    search_id = bench.finish(schedule(fid=4.5, cost_share=0.5, weights=content))
+    best, pruned = bench.http.get("/v1/schedules").json()["items"]
+    assert (best["point"], best["cost_share"], best["weights_sha256"]) == (0, 1.0, None)
+    assert (pruned["search_id"], pruned["point"], pruned["cost_share"]) == (search_id, 1, 0.5)
+    url = f"/v1/schedules/{pruned['id']}/weights"
+    reply = bench.http.get(url)
+    assert (reply.status_code, reply.content) == (200, content)
+    assert reply.headers["content-type"] == "application/octet-stream"
+    assert reply.headers["content-length"] == str(len(content))
+    sha256 = hashlib.sha256(content).hexdigest()
+    assert (reply.headers["etag"], pruned["weights_sha256"]) == (f'"{sha256}"', sha256)
+    again = bench.http.get(url, headers={"If-None-Match": reply.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_schedule_without_weights_of_its_own_says_so(bench: Bench) -> None:
+    bench.finish()
+    (entry,) = bench.http.get("/v1/schedules").json()["items"]
+    unknown = "00000000-0000-0000-0000-000000000000"
+    for given, words in {entry["id"]: "no weights of its own", unknown: unknown, "x": "x"}.items():
+        reply = bench.http.get(f"/v1/schedules/{given}/weights")
+        assert (reply.status_code, reply.json()["code"]) == (404, "not-found"), reply.text
+        assert words in reply.json()["detail"], reply.text
+        assert reply.headers["content-type"] == "application/problem+json"
+
+
+def test_the_front_of_a_search_is_marked_against_those_of_all(bench: Bench) -> None:
+    search_id = bench.finish(schedule(fid=9.0, cost_share=0.7), schedule(fid=4.0, cost_share=0.8))
+    bench.finish(fid=5.0, steps=2)
+    reply = bench.http.get(f"/v1/searches/{search_id}/front")
+    assert reply.status_code == 200, reply.text
+    front = Front.model_validate(reply.json())
+    (shorter,) = bench.http.get("/v1/schedules", params={"nfe": 2}).json()["items"]
+    assert [(p.point, round(p.cost, 9), p.fid, p.dominated_by) for p in front.points] == [
+        (0, 3.0, 3.25, None),
+        (1, 2.1, 9.0, shorter["id"]),
+        (2, 2.4, 4.0, None),
+    ]
+    page = Page[Front].model_validate(
+        bench.http.get("/v1/fronts", params={"model": "file:random"}).json()
+    )
+    (union,) = page.items
+    assert [(p.nfe, p.fid) for p in union.points] == [(2, 5.0), (3, 9.0), (3, 4.0), (3, 3.25)]
+    assert (union.guidance, union.num_samples, union.reference) == ("none", 64, "digits")
+
+
+def test_the_front_of_a_search_that_has_not_succeeded_is_a_conflict(bench: Bench) -> None:
+    waiting = bench.http.post("/v1/searches", json=SMALL).json()["id"]
+    reply = bench.http.get(f"/v1/searches/{waiting}/front")
+    assert (reply.status_code, reply.json()["code"]) == (409, "conflict")
+
+
+def test_fronts_are_found_by_model_reference_and_guidance(bench: Bench) -> None:
+    bench.finish()
+    good: dict[str, str | float] = {
+        "model": "file:random",
+        "reference": "digits",
+        "guidance_scale": 1.0,
+    }
+    changes: list[tuple[dict[str, str | float], int]] = [
+        ({}, 1),
+        ({"reference": "faces"}, 0),
+        ({"guidance_scale": 2.5}, 0),
+        ({"model": "zoo:digits"}, 0),
+    ]
+    for change, expected in changes:
+        items = bench.http.get("/v1/fronts", params=good | change).json()["items"]
+        assert len(items) == expected, change
+    for query, field in WRONG_FILTERS_OF_FRONTS.items():
+        reply = bench.http.get(f"/v1/fronts?{query}")
+        assert reply.status_code == 422, f"{query}: {reply.text}"
+        assert reply.json()["errors"][0]["field"] == field, reply.text
+
+
+WRONG_FILTERS_OF_FRONTS = {
+    "": "model",
+    "model=%00": "model",
+    "model=x&reference=%00": "reference",
+    "model=x&guidance_scale=-1": "guidance_scale",
+    "model=x&guidance_scale=nan": "guidance_scale",
+}
 
 
 def test_a_search_that_succeeded_shows_its_report(bench: Bench) -> None:

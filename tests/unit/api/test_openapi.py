@@ -46,7 +46,10 @@ def test_operation_ids_are_those_that_clients_were_written_for(
         "get /v1/searches/{search_id}/events": "follow_search",
         "get /v1/searches/{search_id}/candidates": "list_candidates",
         "get /v1/searches/{search_id}/schedule": "download_schedule",
+        "get /v1/searches/{search_id}/front": "show_front",
         "get /v1/schedules": "list_schedules",
+        "get /v1/schedules/{schedule_id}/weights": "download_weights",
+        "get /v1/fronts": "list_fronts",
         "get /v1/models": "list_models",
         "get /v1/health": "show_health",
     }
@@ -56,8 +59,9 @@ def test_every_operation_declares_its_problems_as_problem_documents(
     operations: dict[str, Operation],
 ) -> None:
     for name, operation in operations.items():
-        expected = {"400", "413", "422"} | ({"404"} if "{search_id}" in name else set())
-        expected |= {"409"} if name.startswith("post") or name.endswith("/schedule") else set()
+        expected = {"400", "413", "422"} | ({"404"} if "_id}" in name else set())
+        needs_an_end = name.endswith(("/schedule", "/front"))
+        expected |= {"409"} if name.startswith("post") or needs_an_end else set()
         assert expected <= operation["responses"].keys(), name
         for status, response in operation["responses"].items():
             if status >= "400":
@@ -73,7 +77,7 @@ def test_writes_accept_an_idempotency_key(operations: dict[str, Operation]) -> N
 
 def test_every_reference_leads_somewhere(description: dict[str, Any]) -> None:
     schemas = description["components"]["schemas"]
-    assert {"SearchRequest", "Problem", "Schedule"} <= schemas.keys()
+    assert {"SearchRequest", "PruningRequest", "Problem", "Schedule"} <= schemas.keys()
     assert not {"HTTPValidationError", "ValidationError"} & schemas.keys()
     for reference in _references(description):
         assert reference.removeprefix("#/components/schemas/") in schemas, reference

@@ -125,6 +125,44 @@ def test_chains_are_submitted(run: Run) -> None:
     assert request["steps"] == 4
 
 
+def test_pruning_is_submitted_and_options_win_over_the_file(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps({"pruning": {"points": 3, "mode": "steps"}}))
+    options = ["--prune-cost", "0.7", "--prune-mode", "bands", "--prune-option", "remove=false"]
+    done = run(*SUBMIT, "--request", str(file), *options, "--json")
+    assert done.returncode == 0, done.stderr
+    pruning = json.loads(done.stdout)["request"]["pruning"]
+    given = {name: pruning[name] for name in ("points", "mode", "cost", "remove", "objective")}
+    expected = {"points": 3, "mode": "bands", "cost": 0.7, "remove": False, "objective": "macs"}
+    assert given == expected
+    plain = run(*SUBMIT, "--prune", "--json")
+    assert json.loads(plain.stdout)["request"]["pruning"]["cost"] is None, plain.stderr
+    assert "pruning" not in json.loads(run(*SUBMIT, "--json").stdout)["request"]
+
+
+def test_a_front_is_shown_and_its_weights_are_downloaded(
+    run: Run, engine: Engine, tmp_path: Path
+) -> None:
+    search_id = submit(run)
+    schedule = succeed(engine, claim(engine), pruned=b"tensors")
+    shown = run("front", "zoo:digits", "--guidance-scale", "1")
+    assert shown.returncode == 0, shown.stderr
+    (front,) = [
+        json.loads(line) for line in run("front", "zoo:digits", "--json").stdout.splitlines()
+    ]
+    pruned = next(
+        point for point in front["points"] if (point["search_id"], point["point"]) == (search_id, 1)
+    )
+    line = next(line for line in shown.stdout.splitlines() if pruned["schedule_id"] in line)
+    assert line.split("\t")[1:7] == ["ddim", "3", "1.50", "0.500", "4.50", "0.25"]
+    file = tmp_path / "weights.safetensors"
+    done = run("weights", pruned["schedule_id"], "--out", str(file))
+    assert (done.returncode, file.read_bytes()) == (0, b"tensors"), done.stderr
+    assert pruned["weights_sha256"] in done.stdout
+    assert run("download", search_id, "--point", "1").stdout == schedule.to_json()
+    assert run("front", "zoo:cifar10-16").stdout.startswith("schedule\tsolver")
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -146,6 +184,14 @@ def test_chains_are_submitted(run: Run) -> None:
         ([*SUBMIT, "--search-option", "eta"], ["search_options[0]", "eta"]),
         ([*SUBMIT, "--guidance", "strong"], ["guidance", "strong", "classifier"]),
         ([*SUBMIT, "--guidance-scale", "nan"], ["guidance_scale", "nan", "finite"]),
+        ([*SUBMIT, "--prune-cost", "1.5"], ["pruning.cost=1.5", "less than 1"]),
+        ([*SUBMIT, "--prune-cost", "0.01"], ["pruning.cost=0.01", "zoo:digits", "0.19"]),
+        ([*SUBMIT, "--prune-cost", "much"], ["--prune-cost", "'much'", "a number"]),
+        ([*SUBMIT, "--prune-option", "speed=2"], ["pruning.speed=2", "allowed", "reuse"]),
+        ([*SUBMIT, "--prune-option", "reuse"], ["--prune-option", "reuse", "NAME=VALUE"]),
+        ([*SUBMIT, "--prune", "--set", "pruning=1"], ["pruning=1", "an object"]),
+        (["weights", "nothing", "--out", "w"], ["nothing", "does not exist"]),
+        (["download", "nothing", "--point", "x"], ["--point", "'x'", "whole number"]),
         ([*SUBMIT, "--request", "/nowhere/x.json"], ["/nowhere/x.json", "No such file"]),
         (["show", "nothing"], ["nothing", "does not exist"]),
         (["watch", "nothing"], ["nothing", "does not exist"]),

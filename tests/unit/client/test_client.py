@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from pydantic import JsonValue
+from sqlalchemy import text
 
 from fewstep.client import Client
 from fewstep.errors import (
+    ChecksFailed,
     Conflict,
     FewstepError,
     InvalidInput,
@@ -24,7 +26,7 @@ from fewstep.request import SearchRequest
 from fewstep.status import SearchStatus
 from fewstep.wire import ReportRow
 from store import leases
-from store.engine import Engine
+from store.engine import Engine, writing
 from tests.service_database import claim, report_progress, succeed
 from tests.service_process import running_api
 
@@ -53,6 +55,38 @@ def test_a_search_goes_from_submission_to_its_schedule(client: Client, engine: E
     assert [row.name for row in _rows(client, search.id)] == ["searched", "broken", "leading"]
     entries = list(client.schedules(model="zoo:digits", nfe=3, solver="euler"))
     assert search.id in {entry.search_id for entry in entries}
+
+
+def test_a_front_and_the_weights_of_its_points_arrive(client: Client, engine: Engine) -> None:
+    search = client.submit(REQUEST)
+    content = bytes(range(256)) * 5
+    schedule = succeed(engine, claim(engine), pruned=content)
+    best, pruned = client.front(search.id).points
+    assert (best.cost, best.cost_share, best.weights_sha256) == (3.0, 1.0, None)
+    assert (pruned.point, pruned.cost, pruned.cost_share) == (1, 1.5, 0.5)
+    assert client.weights(pruned.schedule_id) == content
+    assert client.schedule(search.id, point=1) == schedule
+    with pytest.raises(NotFound, match="no weights of its own: it runs those of zoo:digits"):
+        client.weights(best.schedule_id)
+    with pytest.raises(NotFound, match="no schedule 2"):
+        client.schedule(search.id, point=2)
+    fronts = list(client.fronts("zoo:digits", guidance_scale=1.0))
+    ids = {point.schedule_id for front in fronts for point in front.points}
+    assert {best.schedule_id, pruned.schedule_id} <= ids
+    assert list(client.fronts("zoo:digits", reference="heldout")) == []
+
+
+def test_damaged_weights_are_refused(client: Client, engine: Engine) -> None:
+    search = client.submit(REQUEST)
+    succeed(engine, claim(engine), pruned=b"as they were fitted")
+    pruned = client.front(search.id).points[1]
+    with writing(engine) as connection:
+        damage = text("UPDATE artifacts SET content = :content WHERE sha256 = :sha256")
+        values = {"content": b"as they were fitteD", "sha256": pruned.weights_sha256}
+        connection.execute(damage, values)
+    with pytest.raises(ChecksFailed, match=str(pruned.weights_sha256)) as caught:
+        client.weights(pruned.schedule_id)
+    assert caught.value.field == "weights"
 
 
 def test_a_request_object_and_its_fields_are_the_same_submission(client: Client) -> None:

@@ -131,5 +131,5 @@ def test_a_reversed_range_is_refused() -> None:
         NoiseBank((1, 8, 8), 10, Bank("search")).noise(4, 3)
 
 
-def test_bank_names_are_the_three_of_a_search() -> None:
-    assert BANK_NAMES == ("search", "selection", "report")
+def test_bank_names_are_the_three_of_a_search_and_that_of_calibrations() -> None:
+    assert BANK_NAMES == ("search", "selection", "report", "calibration")

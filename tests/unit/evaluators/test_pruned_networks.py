@@ -12,9 +12,9 @@ from evaluators.banks import Bank, NoiseBank
 from evaluators.features import load_extractor, to_uint8
 from evaluators.inline import InlineScorer
 from evaluators.packing import Segment, pack
-from evaluators.pruned_networks import PrunedNetworks
 from evaluators.score import Ask, Numerics, Task, score_key
 from evaluators.tasks import make_task
+from evaluators.tile_runner import load_runner
 from fewstep.errors import InvalidInput
 from fewstep.networks.denoising import model_denoiser
 from fewstep.networks.models import load_network, resolve
@@ -76,8 +76,6 @@ def test_features_are_those_of_the_sliced_networks_run_alone(
     program = program.with_networks(TIMES, architecture.of_step)
     images = run(program, denoisers, torch.from_numpy(bank.noise(0, 32)))
     wanted = load_extractor(card.extractor).features(to_uint8(images)).numpy()
-    from evaluators.tile_runner import load_runner
-
     (tile,) = pack([Segment(program, BANK, 0, 32, architecture)], 32)
     assert np.array_equal(load_runner(task).features(tile), wanted)
 
@@ -120,8 +118,8 @@ def test_the_key_of_a_score_tells_architectures_apart(task: Task) -> None:
     assert len(keys) == 3
 
 
-def test_networks_are_kept_and_bodies_are_not_shared() -> None:
-    networks = PrunedNetworks(load_network(resolve(MODEL)))
+def test_networks_are_kept_and_bodies_are_not_shared(task: Task) -> None:
+    networks = load_runner(task).pruned
     thin = Architecture.of_steps([THIN, FULL])
     assert networks.of(thin)[0] is networks.of(thin)[0]
     reusing = Architecture.of_steps([FULL, REUSING])

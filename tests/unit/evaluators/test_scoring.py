@@ -16,6 +16,7 @@ from evaluators.chain_tiles import AnyTile
 from evaluators.fidelity import torch_fidelity_fid
 from evaluators.inline import InlineExecutor, InlineScorer
 from evaluators.packing import Part, Segment, Tile
+from evaluators.questions import Answer, Question
 from evaluators.score import Ask, Score, Task
 from evaluators.scoring import CACHE_BYTES, TileScorer
 from evaluators.tasks import process_of, reference_of
@@ -50,6 +51,9 @@ class Counting:
         for features in self.inner.run(tiles):
             self.taken += 1
             yield features
+
+    def ask(self, question: Question[Answer]) -> Answer:
+        return self.inner.ask(question)
 
     def close(self) -> None:
         self.inner.close()

@@ -16,6 +16,7 @@ from fewstep.process import VPDiscrete
 from fewstep.reuse import diffusers
 from fewstep.schedule import ModelSection, Schedule
 from fewstep.schedule_chains import LevelGuideSection
+from tests.pruned_documents import FULL, THIN, of_steps, schedule_of
 
 
 def _predictor(process: VPDiscrete) -> Callable[[Tensor, int], Tensor]:
@@ -163,3 +164,11 @@ def test_a_schedule_of_chains_is_refused() -> None:
     for export in (diffusers.timesteps, diffusers.scheduler):
         with pytest.raises(InvalidInput, match="schedules without chains"):
             export(drawn)
+
+
+def test_a_pruned_schedule_is_refused_and_told_what_runs_it() -> None:
+    pruned = schedule_of(of_steps(FULL, THIN, FULL))
+    for export in (diffusers.timesteps, diffusers.scheduler):
+        with pytest.raises(InvalidInput, match=r"denoisers of fewstep\.load_pruned") as caught:
+            export(pruned)
+        assert caught.value.field == "architecture"

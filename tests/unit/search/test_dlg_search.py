@@ -16,10 +16,11 @@ from fewstep.errors import InvalidInput
 from fewstep.networks.models import resolve
 from fewstep.request import SearchRequest
 from fewstep.schedule import Schedule
-from search.driver import SearchResult, run_search
+from search.driver import run_search
+from search.found import SearchResult
 from search.journal import MemoryJournal
 from search.plan import make_plan
-from search.publication import new_schedule
+from search.publication import new_schedules
 from search.random_search import random_search
 from search.report import baselines
 from space.chains import ETA_FACTORS, ChainSpace
@@ -76,7 +77,7 @@ def test_it_ends_in_a_document_of_chains_that_reads_back(found: Found) -> None:
     assert (schedule.nfe, schedule.chains.cost) == (NFE, ALL_IN)
     assert (schedule.chains.chains, schedule.chains.windows) == (16, 4)
     assert schedule.chains.guide.sha256 == resolve(MODEL).guides["noise-level"]["sha256"]
-    assert new_schedule(SearchRequest.parse(TINY), result).nfe == NFE
+    assert new_schedules(SearchRequest.parse(TINY), result)[0].nfe == NFE
 
 
 def test_the_report_has_chains_first_and_plain_schedules_of_as_many_calls(found: Found) -> None:

@@ -11,7 +11,8 @@ from fewstep.canonical import canonical_json
 from fewstep.errors import Cancelled, InvalidInput, ScoringFailed
 from fewstep.request import SearchRequest
 from fewstep.schedule import Schedule
-from search.driver import SearchResult, run_search
+from search.driver import run_search
+from search.found import SearchResult
 from search.journal import Evaluation, MemoryJournal
 from search.strategies import STRATEGIES
 from tests.unit.search.analytic import AnalyticScorer, card, fail_all, fail_some, request_of, task

@@ -16,7 +16,8 @@ from fewstep.canonical import canonical_json
 from fewstep.networks.models import resolve
 from fewstep.request import SearchRequest
 from fewstep.schedule import Schedule
-from search.driver import SearchResult, run_search
+from search.driver import run_search
+from search.found import SearchResult
 from search.journal import MemoryJournal
 
 MODEL = "zoo:digits"

@@ -59,9 +59,9 @@ def test_no_cuts_that_save_as_much_have_a_smaller_error(
 ) -> None:
     bounded = toy(unit_macs)
     every = [ArchitectureGenome((w,), (0, 0)) for w in product(range(SIZE), repeat=3)]
-    known = [(bounded.costs.macs(genome), error(genome, errors)) for genome in every]
+    known = [(bounded.costs.cost(genome), error(genome, errors)) for genome in every]
     for genome in greedy_path(bounded, [errors]):
-        spent, found = bounded.costs.macs(genome), error(genome, errors)
+        spent, found = bounded.costs.cost(genome), error(genome, errors)
         assert found <= min(e for cost, e in known if cost <= spent) + 1e-9, genome
 
 
@@ -75,10 +75,10 @@ def test_the_greedy_seed_is_never_worse_than_dropping_the_same_cost_in_plain_ord
     assert bounded.holds(seed)
     plain = SPACE.full
     for block, place in product(range(3), range(1, SIZE)):
-        if bounded.costs.macs(plain) <= bounded.costs.macs(seed):
+        if bounded.costs.cost(plain) <= bounded.costs.cost(seed):
             break
         plain = plain.with_place(0, block, place)
-    assert bounded.costs.macs(plain) <= bounded.costs.macs(seed)
+    assert bounded.costs.cost(plain) <= bounded.costs.cost(seed)
     assert error(seed, errors) <= error(plain, errors) + 1e-9
 
 
@@ -90,10 +90,10 @@ def test_a_saving_is_used_as_far_as_the_next_cut_allows(
     bounded = toy(unit_macs, least=least)
     path = list(greedy_path(bounded, [errors]))
     seed = greedy_seed(bounded, [errors])
-    after = [genome for genome in path if bounded.costs.macs(genome) < bounded.costs.macs(seed)]
+    after = [genome for genome in path if bounded.costs.cost(genome) < bounded.costs.cost(seed)]
     assert bounded.holds(seed)
     assert not after or bounded.excess(after[0]) < 0
-    assert bounded.costs.macs(greedy_seed(toy(unit_macs), [errors])) == 2 * 10, "without limits all"
+    assert bounded.costs.cost(greedy_seed(toy(unit_macs), [errors])) == 2 * 10, "without limits all"
 
 
 def test_a_place_worse_than_the_one_below_it_is_passed_through() -> None:
@@ -127,7 +127,7 @@ def test_reuse_is_cut_to_only_after_a_step_that_runs_the_body() -> None:
     path = list(greedy_path(BoundedSpace(space=space, costs=costs), [reuse], of_step=(0, 1, 1)))
     assert all(space.holds(genome) for genome in path)
     assert any(genome.widths[1][0] == 5 for genome in path), "the later steps reuse"
-    assert costs.macs(path[-1]) == 3 * 10, "and all is gone in the end"
+    assert costs.cost(path[-1]) == 3 * 10, "and all is gone in the end"
 
 
 def test_uniform_seeds_of_the_published_network_cost_what_was_counted() -> None:

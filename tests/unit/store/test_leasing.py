@@ -42,7 +42,7 @@ WRITES: dict[str, Callable[[Engine, Lease], object]] = {
     "progress": _progress,
     "release": leases.release,
     "succeed": lambda engine, lease: leases.succeed(
-        engine, lease, result={"rows": []}, schedule=new_schedule()
+        engine, lease, result={"rows": []}, schedules=[new_schedule()]
     ),
     "fail": lambda engine, lease: leases.fail(engine, lease, code="c", message="m"),
 }
@@ -227,7 +227,7 @@ def test_a_released_search_is_claimed_at_once(store_engine: Engine) -> None:
 def test_success_stores_result_and_schedule_together(store_engine: Engine) -> None:
     submit(store_engine)
     lease = claim(store_engine)
-    leases.succeed(store_engine, lease, result={"rows": [1.5]}, schedule=new_schedule())
+    leases.succeed(store_engine, lease, result={"rows": [1.5]}, schedules=[new_schedule()])
     search = searches.show(store_engine, lease.search_id)
     assert (search.status, search.owner, search.lease_expires_at) == ("succeeded", None, None)
     assert search.result == {"rows": [1.5]}

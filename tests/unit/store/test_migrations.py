@@ -66,6 +66,7 @@ def schema(engine: Engine) -> dict[str, str]:
 def _normal(definition: str) -> str:
     """One spacing, and one order of a table's constraints: SQLite keeps the text as it came."""
     words = re.sub(r"\s+", " ", definition).replace("( ", "(").removesuffix(")").rstrip()
+    words = words.replace('"', "")  # SQLite quotes the name of a table that was copied
     columns, *constraints = words.split(", CONSTRAINT ")
     return " | ".join([columns, *sorted(constraints)])
 
@@ -130,3 +131,47 @@ def test_the_command_migrates_the_database_of_the_environment(
     engine = open_engine(f"sqlite:///{tmp_path / 'new' / 'fewstep.sqlite3'}")
     assert set(Base.metadata.tables) <= set(inspect(engine).get_table_names())
     engine.dispose()
+
+
+_OLD_SEARCH = """
+INSERT INTO searches (id, created_at, updated_at, status, request, request_hash, lease_epoch,
+                      calls_spent, calls_budget)
+VALUES ('s', '2026-01-01 00:00:00', '2026-01-01 00:00:00', 'succeeded', '{}', 'h', 1, 0, 1)
+"""
+_OLD_SCHEDULE = """
+INSERT INTO schedules (id, search_id, model, reference, solver, nfe, guidance_scale, fid,
+                       standard_error, document, created_at)
+VALUES ('p', 's', 'm', 'r', 'ddim', 4, 1.0, 3.25, 0.5, '{"a": 1}', '2026-01-01 00:00:00')
+"""
+_OTHER_POINT = """
+INSERT INTO schedules (id, search_id, model, reference, solver, nfe, guidance_scale, fid,
+                       standard_error, document, created_at, point, cost_share)
+VALUES ('q', 's', 'm', 'r', 'ddim', 4, 1.0, 4.5, 0.5, '{"a": 2}', '2026-01-01 00:00:00', 1, 0.5)
+"""
+_SHOWN = "SELECT id, fid, point, cost_share, macs, weights_sha256 FROM schedules ORDER BY id"
+
+
+def test_a_schedule_of_before_is_the_best_of_its_search_and_survives_the_way_back(
+    two_empty: tuple[Engine, Engine],
+) -> None:
+    engine, _ = two_empty
+    upgrade(engine, "0001")
+    _execute(engine, _OLD_SEARCH, _OLD_SCHEDULE)
+    upgrade(engine)
+    assert _rows(engine, _SHOWN) == [("p", 3.25, 0, 1.0, None, None)]
+    _execute(engine, _OTHER_POINT)
+    downgrade(engine, "0001")
+    assert _rows(engine, "SELECT id, fid FROM schedules") == [("p", 3.25)]
+    upgrade(engine)
+    assert _rows(engine, _SHOWN) == [("p", 3.25, 0, 1.0, None, None)]
+
+
+def _execute(engine: Engine, *statements: str) -> None:
+    with writing(engine) as connection:
+        for statement in statements:
+            connection.execute(text(statement.replace(":", "\\:")))
+
+
+def _rows(engine: Engine, query: str) -> list[tuple[object, ...]]:
+    with reading(engine) as connection:
+        return [tuple(row) for row in connection.execute(text(query)).all()]

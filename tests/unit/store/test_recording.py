@@ -226,7 +226,7 @@ def test_the_best_schedule_is_found_by_model_solver_and_calls(store_engine: Engi
     ]:
         submit(store_engine)
         schedule = new_schedule(fid, solver=solver, nfe=nfe)
-        leases.succeed(store_engine, claim(store_engine), result={}, schedule=schedule)
+        leases.succeed(store_engine, claim(store_engine), result={}, schedules=[schedule])
     best = schedules.best(store_engine, model="zoo:digits", solver="ddim", nfe=4)
     assert best is not None
     assert best.fid == 2.0

@@ -1,0 +1,101 @@
+"""What a survey says of architectures: the error of each block at each place of its ladder.
+
+Errors of units, of blocks and of steps are taken to add up. They do not, quite; what is scored
+corrects them (search/pruning_predictor.py).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from fewstep.errors import InvalidInput
+from fewstep.networks.pruning.architecture import Architecture
+from fewstep.networks.pruning.configuration import BlockChoice
+from space.architecture_seeds import Errors
+from space.architectures import ArchitectureGenome, ArchitectureSpace
+from space.survey import BandSurvey, Survey
+
+
+def choice_error(band: BandSurvey, name: str, choice: BlockChoice | None) -> float:
+    """What a choice for one block does to the output in a band; None is the full block."""
+    if choice is None:
+        return 0.0
+    if not choice.has_body:  # a reused body errs less than a removed one; how much is not measured
+        return band.body_errors[name]
+    kept = set(choice.kept)
+    return sum(error for unit, error in enumerate(band.unit_errors[name]) if unit not in kept)
+
+
+def place_errors(
+    space: ArchitectureSpace, survey: Survey, of_step: Sequence[int]
+) -> list[dict[str, list[float]]]:
+    """For each step the error of each block at each place, for `greedy_path`.
+
+    Args:
+        space: whose ladders.
+        survey: what was measured.
+        of_step: the configuration of each step: units go in an order that is common to its steps.
+    """
+    count, deepest = max(of_step) + 1, max(len(ladder.units) for ladder in space.ladders)
+    found: list[dict[str, list[float]]] = [{} for _ in survey.by_step]
+    for place in range(deepest):
+        widths = tuple(min(place, len(ladder.units) - 1) for ladder in space.ladders)
+        genome = ArchitectureGenome((widths,) * count, tuple(of_step))
+        architecture = space.decode(genome, survey.rankings)
+        for step, band in enumerate(survey.by_step):
+            for ladder in space.ladders:
+                name = ladder.block.name
+                if place < len(ladder.units):
+                    error = choice_error(band, name, architecture.at(step).get(name))
+                    found[step].setdefault(name, []).append(error)
+    for errors, band in zip(found, survey.by_step, strict=True):
+        for ladder in space.ladders:
+            errors[ladder.block.name] += [band.body_errors[ladder.block.name]] * len(
+                ladder.bodiless
+            )
+    return found
+
+
+def block_errors(
+    architecture: Architecture | None, space: ArchitectureSpace, survey: Survey
+) -> tuple[float, ...]:
+    """What an architecture does to each block, in sum over its steps."""
+    totals = dict.fromkeys((block.name for block in space.blocks), 0.0)
+    if architecture is None:
+        return tuple(totals.values())
+    pairs = Counter(zip(architecture.of_step, survey.calibration.band_of_step, strict=True))
+    for (place, band), steps in sorted(pairs.items()):
+        for name, choice in architecture.configurations[place].choices:
+            totals[name] += steps * choice_error(survey.bands[band], name, choice)
+    return tuple(totals.values())
+
+
+def sensitivity_of(space: ArchitectureSpace, survey: Survey) -> tuple[float, ...]:
+    """For each block the mean error over the steps at the last place of its ladder."""
+    errors: list[Errors] = list(place_errors(space, survey, (0,) * space.steps))
+    return tuple(
+        sum(step[block.name][-1] for step in errors) / len(errors) for block in space.blocks
+    )
+
+
+def check_survey(space: ArchitectureSpace, survey: Survey) -> None:
+    """Hold a survey against the blocks and steps of a space.
+
+    Raises:
+        InvalidInput: another number of steps, or a block whose units or body were not measured.
+    """
+    if survey.calibration.steps != space.steps:
+        raise _bad("calibration.times", survey.calibration.steps, f"{space.steps} steps")
+    for place, band in enumerate(survey.bands):
+        for ladder in space.ladders:
+            name, units = ladder.block.name, ladder.block.units
+            counts = len(band.unit_errors.get(name, ())), len(band.rankings.get(name, ()))
+            if counts != (units, units):
+                raise _bad(f"bands[{place}].{name}", counts, f"errors and ranks of {units} units")
+            if ladder.bodiless and name not in band.body_errors:
+                raise _bad(f"bands[{place}].body_errors.{name}", None, "an error")
+
+
+def _bad(where: str, what: object, allowed: str) -> InvalidInput:
+    return InvalidInput(f"survey.{where}={what!r}; allowed: {allowed}", field="survey")

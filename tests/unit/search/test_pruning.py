@@ -1,0 +1,326 @@
+"""Stage 2: pure, within budget and limits, unbroken by failures, and better than what is simple."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from fewstep.errors import InvalidInput
+from fewstep.networks.pruning.blocks import adm_blocks
+from search.ledger import Ledger
+from search.pruning import prune
+from search.pruning_front import non_dominated
+from search.pruning_plan import PrunedGenome, PruningOutcome, PruningPlan
+from search.pruning_seeds import budget_seeds, greedy_paths, opening_seeds
+from space.architecture_cost import GenomeCosts, macs_share
+from space.architecture_limits import BoundedSpace, next_place
+from space.architecture_seeds import greedy_path
+from space.architectures import MODES, ArchitectureGenome, ArchitectureSpace, Mode
+from space.candidate import Candidate
+from tests.unit.networks.pruning.test_configuration import IMAGENET_64
+from tests.unit.search.analytic import Judge, Played, fail_all, play
+from tests.unit.search.pruning_cases import (
+    BEST,
+    OTHER,
+    STEPS,
+    fail_pruned,
+    fail_some,
+    judge,
+    plan_of,
+    true_errors,
+    value,
+)
+from tests.unit.space.architecture_cases import NETWORKS
+
+SMALL_BUDGET = 60 * 64 * STEPS
+
+
+@lru_cache
+def run(
+    mode: Mode = "shared", *, most: float = 1.0, seed: int = 0, judge: Judge = judge
+) -> tuple[PruningPlan, PruningOutcome, Played]:
+    """A search kept for all tests that look at it."""
+    plan = plan_of(mode, most=most, seed=seed, budget=SMALL_BUDGET)
+    return plan, *play(prune(plan), judge)
+
+
+def share_of(candidate: Candidate) -> float:
+    """Counted from the architecture, not from the genome."""
+    return macs_share(candidate.architecture, *NETWORKS["small"], passes=(1,) * STEPS)
+
+
+def volume(points: list[tuple[float, float]], reference: float = 10.0) -> float:
+    """The area that a front dominates, below a FID and the full cost."""
+    area, share = 0.0, 1.0
+    for fid, following in sorted(points, key=lambda point: -point[1]):
+        best = min((f for f, s in points if s <= share), default=reference)
+        area += (share - following) * max(0.0, reference - best)
+        share, _ = following, fid
+    return area
+
+
+def test_the_same_scores_give_the_same_asks_whatever_numpy_s_global_generator_holds() -> None:
+    plan, outcome, played = run("steps")
+    np.random.seed(1)
+    before = np.random.get_state()
+    again, replayed = play(prune(plan), judge)
+    assert replayed.batches == played.batches
+    assert again == outcome
+    assert str(np.random.get_state()) == str(before)
+
+
+def test_another_seed_asks_for_something_else() -> None:
+    first, second = (run(seed=seed)[2].asks for seed in (0, 1))
+    assert {ask.candidate for ask in first} != {ask.candidate for ask in second}
+
+
+@pytest.mark.parametrize("most", [1.0, 0.75])
+@pytest.mark.parametrize("mode", MODES)
+def test_no_ask_is_repeated_and_every_architecture_is_canonical(mode: Mode, most: float) -> None:
+    plan, outcome, played = run(mode, most=most)
+    assert len(set(played.asks)) == len(played.asks)
+    for ask in played.asks:
+        architecture = ask.candidate.architecture
+        if architecture is not None:
+            assert architecture.normalised(plan.space.blocks, steps=STEPS) == architecture
+    assert outcome.points
+
+
+@pytest.mark.parametrize("budget", [64 * STEPS, 3000, 9_345])
+def test_the_ledger_is_kept_to_the_call(budget: int) -> None:
+    plan = plan_of(budget=budget)
+    outcome, played = play(prune(plan), judge)
+    ledger = Ledger(plan.calls_per_image)
+    spent = sum(ledger.charge(ask) for ask in played.asks)
+    assert spent == outcome.calls_spent <= budget
+    assert spent > budget - 2 * 128 * STEPS, "the budget is used"
+    assert outcome.points
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_budget_of_cost_is_never_exceeded_and_nearly_used(mode: Mode) -> None:
+    _, outcome, played = run(mode, most=0.75)
+    shares = [share_of(ask.candidate) for ask in played.asks]
+    assert max(shares) <= 0.75
+    assert outcome.points[0].share > 0.72, "what may be spent is worth spending"
+    assert outcome.points[0].fid == min(point.fid for point in outcome.points)
+
+
+def test_the_saving_that_is_allowed_grows_in_five_parts() -> None:
+    _, _, played = run()
+    screened = [batch for batch in played.batches if batch[0].num_samples == 64]
+    saved = [max(1.0 - share_of(ask.candidate) for ask in batch) for batch in screened]
+    for i, saving in enumerate(saved):
+        generation = i // 2  # its seeds, then its children
+        assert saving <= 0.4 * min(generation + 1, 5) / 5 + 1e-12, (i, saved)
+    assert max(saved[:10]) > 0.36, saved
+
+
+def test_cuts_beyond_the_limit_are_never_asked_for() -> None:
+    for mode in MODES:
+        _, _, played = run(mode)
+        assert min(share_of(ask.candidate) for ask in played.asks) >= 0.6
+
+
+def test_points_are_a_front_best_first_by_the_most_images() -> None:
+    plan, outcome, played = run("bands")
+    points = outcome.points
+    most = [ask for ask in played.asks if ask.num_samples == 128]
+    best = min(value(ask.candidate) for ask in most)
+    assert points[0].fid == best
+    assert 2 <= len(points) <= plan.num_points
+    for a, b in pairwise(points):
+        assert a.fid < b.fid
+        assert a.share > b.share
+    for point in points:
+        assert point.num_samples == 128
+        assert point.fid == value(point.candidate)
+        assert point.share == share_of(point.candidate)
+        assert point.cost / plan.bounded.costs.full == point.share
+        beating = [a for a in most if value(a.candidate) < point.fid]
+        assert all(share_of(ask.candidate) > point.share for ask in beating)
+
+
+def test_the_full_network_on_every_schedule_and_the_greedy_cuts_are_screened() -> None:
+    plan, _, played = run()
+    screened = {ask.candidate for ask in played.asks if ask.num_samples == 64}
+    assert set(plan.bases) <= screened
+    (path,) = greedy_paths(plan.bounded, plan.survey)
+    ends = [g for g in path if plan.bounded.holds(g)][-1:]
+    assert {plan.candidate(PrunedGenome(BEST, genome)) for genome in ends} <= screened
+
+
+@pytest.mark.parametrize("mode", ["bands", "steps"])
+@pytest.mark.parametrize("most", [1.0, 0.75])
+def test_more_freedom_starts_from_the_greedy_cuts_of_less(mode: Mode, most: float) -> None:
+    shared, free = (plan_of(m, most=most) for m in ("shared", mode))
+    paths = greedy_paths(shared.bounded, shared.survey)
+    if most < 1.0:
+        seeds = budget_seeds(shared.bounded, paths)
+    else:
+        seeds = opening_seeds(shared.bounded.at_generation(0, max_saving=0.4), paths, 1.0)
+    greedy = {shared.candidate(PrunedGenome(BEST, genome)) for genome in seeds}
+    of_shared, of_free = ({a.candidate for a in next(prune(plan))} for plan in (shared, free))
+    assert len(greedy) >= 3
+    assert greedy <= of_shared
+    assert greedy <= of_free
+    more = [c.architecture for c in of_free if c.architecture is not None]
+    assert any(len(architecture.configurations) > 1 for architecture in more)
+
+
+def test_it_comes_near_the_best_front_there_is_and_beats_random_cuts() -> None:
+    plan, _, played = run()
+    most = [ask for ask in played.asks if ask.num_samples == 128]
+    found = volume([(value(a.candidate), share_of(a.candidate)) for a in most])
+    path = greedy_path(plan.bounded, [true_errors(plan.space)])
+    best = [plan.candidate(PrunedGenome(BEST, g)) for g in path if plan.bounded.holds(g)]
+    ideal = volume([(value(candidate), share_of(candidate)) for candidate in best])
+    control = volume([(value(c), share_of(c)) for c in random_cuts(plan, len(most) * 2)])
+    assert control < found
+    assert found > 0.97 * ideal, (control, found, ideal)
+
+
+def random_cuts(plan: PruningPlan, count: int) -> list[Candidate]:
+    """Random blocks a place down, until a random share is reached."""
+    rng = np.random.default_rng(0)
+    cut = []
+    for _ in range(count):
+        genome, share = plan.space.full, rng.uniform(0.6, 1.0)
+        while plan.bounded.costs.share(genome) > share:
+            block = int(rng.integers(len(plan.space.blocks)))
+            moved = next_place(genome, plan.space, 0, block, 1)
+            if moved is not None and plan.bounded.holds(moved):
+                genome = moved
+            elif plan.bounded.costs.share(genome) < 0.65:
+                break
+        cut.append(plan.candidate(PrunedGenome(BEST, genome)))
+    return cut
+
+
+def test_a_budget_of_cost_ends_near_the_best_cuts_though_the_survey_is_wrong() -> None:
+    plan, outcome, played = run(most=0.75)
+    path = greedy_path(plan.bounded, [true_errors(plan.space)])
+    ideal = next(genome for genome in path if plan.bounded.holds(genome))
+    start, found = value(played.batches[0][0].candidate), outcome.points[0].fid
+    best = value(plan.candidate(PrunedGenome(BEST, ideal)))
+    assert found < best + 0.1 * (start - best), (start, found, best)
+
+
+def test_times_stay_those_of_stage_1_until_the_polish_moves_them_a_little() -> None:
+    plan, _, played = run()
+    bases = {base.times for base in plan.bases}
+    moved = [
+        i for i, batch in enumerate(played.batches) for a in batch if a.candidate.times not in bases
+    ]
+    assert moved, "the polish moves times"
+    before = played.batches[: moved[0]]
+    assert all(a.num_samples == 64 for a in before[0])
+    assert {a.num_samples for b in played.batches[moved[0] :] for a in b} == {128}
+    for ask in (a for batch in played.batches for a in batch):
+        points = plan.times.genome(ask.candidate)
+        lams = [[plan.times.lams[k] for k in genome] for genome in (points, BEST, OTHER)]
+        apart = min(max(abs(a - b) for a, b in zip(lams[0], own, strict=True)) for own in lams[1:])
+        assert apart < 0.5, (points, apart)
+
+
+def test_a_wrong_start_schedule_is_mended_by_the_polish() -> None:
+    plan = plan_of(bases=((600, 450, 230, 10),), budget=SMALL_BUDGET)
+    outcome, _ = play(prune(plan), judge)
+    assert value(outcome.points[0].candidate) < value(plan.bases[0])
+
+
+@pytest.mark.parametrize("most", [1.0, 0.75])
+def test_failed_candidates_are_survived_and_never_points(most: float) -> None:
+    _, outcome, played = run(most=most, judge=fail_some)
+    failed = {ask.candidate for ask in played.asks if fail_some(ask).fid is None}
+    assert failed
+    assert outcome.points
+    assert not failed & {point.candidate for point in outcome.points}
+    for candidate in failed:
+        assert sum(ask.candidate == candidate for ask in played.asks) == 1, "asked again"
+
+
+def test_where_every_cut_fails_the_full_network_is_left() -> None:
+    plan, outcome, _ = run(judge=fail_pruned)
+    assert [point.candidate.architecture for point in outcome.points] == [None]
+    assert outcome.points[0].share == 1.0
+    assert outcome.points[0].fid <= value(plan.bases[0])
+
+
+def test_where_all_fail_there_are_no_points_and_no_history() -> None:
+    outcome, played = play(prune(plan_of(budget=SMALL_BUDGET)), fail_all)
+    assert outcome.points == ()
+    assert outcome.history == ()
+    assert played.asks
+
+
+def test_history_never_gets_worse_within_one_number_of_images() -> None:
+    _, outcome, _ = run("steps")
+    for a, b in pairwise(outcome.history):
+        assert a.calls <= b.calls
+        assert a.num_samples != b.num_samples or b.fid <= a.fid
+
+
+def test_the_front_of_the_lowest_rung_is_what_is_promoted_first() -> None:
+    _, _, played = run()
+    low = [ask.candidate for ask in played.asks if ask.num_samples == 64]
+    high = next(batch for batch in played.batches if batch[0].num_samples == 128)
+    points = [(value(c, 64), share_of(c)) for c in low]
+    front = {low[i] for i in non_dominated(points)}
+    count = min(len(front), len(high))
+    assert {ask.candidate for ask in high[:count]} <= front
+
+
+def test_a_few_scores_open_the_whole_range_at_once() -> None:
+    outcome, played = play(prune(plan_of(budget=8 * 64 * STEPS, num_points=3)), judge)
+    assert min(share_of(ask.candidate) for ask in played.batches[0]) < 0.65
+    assert len(outcome.points) >= 2
+
+
+def test_a_limit_below_every_cut_leaves_the_full_network() -> None:
+    outcome, played = play(prune(plan_of(least=0.9999, budget=SMALL_BUDGET)), judge)
+    assert {ask.candidate.architecture for ask in played.asks} == {None}
+    assert len(outcome.points) == 1
+
+
+def test_a_cost_that_nothing_can_meet_names_the_least_possible() -> None:
+    with pytest.raises(InvalidInput, match=r"most=0.3.*at least 0\.\d+") as caught:
+        plan_of(most=0.3, bodiless=False)
+    assert caught.value.field == "most"
+
+
+def test_calls_that_pay_for_nothing_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="256 and more network calls") as caught:
+        plan_of(budget=64 * STEPS - 1)
+    assert caught.value.field == "budget"
+
+
+def test_schedules_of_other_spaces_are_refused() -> None:
+    plan = plan_of()
+    three = Candidate(solver="ddim", times=(0.9, 0.5, 0.1, 0.0))
+    for bases, match in (
+        ((), "at least one"),
+        ((three,), "4 steps"),
+        ((Candidate(solver="dpm-solver++-2m", times=plan.bases[0].times),), "ddim"),
+    ):
+        with pytest.raises(InvalidInput, match=match) as caught:
+            replace(plan, bases=bases)
+        assert caught.value.field == "bases"
+
+
+def test_a_survey_of_another_network_is_refused() -> None:
+    space = ArchitectureSpace(blocks=adm_blocks(IMAGENET_64), steps=STEPS)
+    costs = GenomeCosts.of_adm(space, IMAGENET_64, 64, passes=(1,) * STEPS)
+    with pytest.raises(InvalidInput, match="errors and ranks of 32 units") as caught:
+        replace(plan_of(), bounded=BoundedSpace(space=space, costs=costs))
+    assert caught.value.field == "survey"
+
+
+def test_the_full_genome_is_the_schedule_itself() -> None:
+    plan = plan_of("steps")
+    full = ArchitectureGenome((plan.space.full_widths,) * 2, (0, 0, 1, 1))
+    assert plan.candidate(PrunedGenome(BEST, full)) == plan.bases[0]

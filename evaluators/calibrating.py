@@ -73,6 +73,8 @@ class Calibrator:
     def sensitivities(self, plan: CalibrationPlan) -> list[Sensitivity]:
         """How the output changes without each unit and body, at the middle call of every band.
 
+        Bodies are reused there from the call before; a band that is the first call alone has none.
+
         Raises:
             InvalidInput: the plan cannot be run for this task.
         """

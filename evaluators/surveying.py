@@ -28,6 +28,7 @@ def survey_of(calibrator: Calibrator, plan: CalibrationPlan, importance: Importa
                 rankings=ranking(by_block),
                 unit_errors=_plain(sensitivity.units),
                 body_errors=dict(sensitivity.bodies),
+                reuse_errors=dict(sensitivity.reused),
             )
             for by_block, sensitivity in zip(scores, sensitivities, strict=True)
         ),

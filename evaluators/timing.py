@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from statistics import median
 
 import torch
@@ -16,13 +14,12 @@ from fewstep.networks.adm.unet import UNet
 from fewstep.networks.pruning.cache import BodyCache
 from fewstep.networks.pruning.configuration import NetworkConfiguration
 from fewstep.networks.pruning.slicing import sliced
+from fewstep.networks.zoo.processor import processor_name
 
 WARM_UP_ROUNDS = 1  # memory is taken and kernels are chosen in a first pass
 # A median of five stands two that something else disturbed. More would be better and cost more: a
 # table of a network's blocks has a hundred configurations.
 TIMED_ROUNDS = 5
-
-_CPU_LIST = Path("/proc/cpuinfo")
 
 
 def seconds_of(
@@ -69,7 +66,7 @@ def device_name(device: str) -> str:
     """The chip: seconds on another mean nothing here."""
     if device == "cuda":
         return torch.cuda.get_device_name()
-    return _cpu_model() or platform.processor() or platform.machine()
+    return processor_name()
 
 
 def _pass(
@@ -94,11 +91,3 @@ def _clock(device: str) -> Callable[[], float]:
         return time.perf_counter()
 
     return synchronised
-
-
-def _cpu_model() -> str:
-    """What Linux calls the processor; empty where it does not say."""
-    if not _CPU_LIST.is_file():
-        return ""
-    lines = (line.partition(":") for line in _CPU_LIST.read_text().splitlines())
-    return next((value.strip() for name, _, value in lines if name.strip() == "model name"), "")

@@ -5,9 +5,10 @@
    survey's errors, uniform ratios. Under a budget there is no ramp: all are within it at once.
 2. Generations: NSGA-II breeds many children with the times of a schedule of stage 1; a regression
    on the survey's errors picks the few that are scored, for what they would add to the front.
-3. Promotion of the front to more images, then generations there; and so on up the ladder.
+3. Promotion to more images, first of the best of each tier of cost, then of the front; then
+   generations there; and so on up the ladder.
 4. Polish, of times and architecture together: small coordinate steps of the times, and blocks one
-   place away, from points of the front in turn; halved when a round leaves the front as it was.
+   place away, from the best of each tier in turn; halved when a round leaves them as they were.
 
 All candidates share their noise (common random numbers). FIDs are compared within one number of
 images only.
@@ -120,7 +121,7 @@ class _Run:
     def opening_seeds(self) -> list[PrunedGenome]:
         """The full network on the best schedule, cuts of it, then the others and random ones."""
         space, (best, *others) = self.plan.space, self.plan.start_times
-        cuts = opening_seeds(self.bounded, self.paths, self.opened)
+        cuts = opening_seeds(self.bounded, self.plan.survey, self.paths, self.opened)
         first = [PrunedGenome(best, genome) for genome in [space.full, *cuts]]
         full = [PrunedGenome(times, space.full) for times in others]
         return [*first, *full, *self.random_seeds()]
@@ -128,7 +129,7 @@ class _Run:
     def budget_seeds(self) -> list[PrunedGenome]:
         """Cuts to the budget on the best schedule, the first of them on others, random ones."""
         best, *others = self.plan.start_times
-        cuts = budget_seeds(self.bounded, self.paths)
+        cuts = budget_seeds(self.bounded, self.plan.survey, self.paths)
         first = [PrunedGenome(best, genome) for genome in cuts]
         rest = [PrunedGenome(times, genome) for times in others for genome in cuts[:1]]
         return [*first, *rest, *self.random_seeds()]
@@ -163,18 +164,19 @@ class _Run:
         return max(1, min(BATCHES[0], self.ladder[0].count // (2 * INCREMENTS)))
 
     def promote(self, level: int) -> Asking[None]:
-        """Score the front of the rung below with more images, then the front behind it, and so on.
+        """Score the best of each tier of the rung below, its front, the front behind it, and so on.
 
         Who is promoted is decided within one number of images, the one below.
         """
         self.limit(1)
         count = max(self.plan.num_points, round(PROMOTED_SHARE * self.ladder[level].count))
         known = self.memory.known(level - 1)
-        order = front_order(list(known.values()))[:count]
-        yield from self.memory.score([list(known)[i] for i in order], level)
+        fronts = [list(known)[i] for i in front_order(list(known.values()))]
+        order = dict.fromkeys([*self.memory.leaders(level - 1), *fronts])
+        yield from self.memory.score(list(order)[:count], level)
 
     def polish(self) -> Asking[None]:
-        """Step from points of the front in turn, on the highest rung.
+        """Step from the best of each tier in turn, on the highest rung.
 
         Each also tries the times of the best one: what helps one architecture mostly helps others.
         """

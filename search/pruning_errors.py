@@ -1,13 +1,14 @@
 """What a survey says of architectures: the error of each block at each place of its ladder.
 
-Errors of units, of blocks and of steps are taken to add up. They do not, quite; what is scored
-corrects them (search/pruning_predictor.py).
+Errors of units, of blocks and of steps are taken to add up, and those of reused bodies to grow with
+the square of their age. They do not, quite; what is scored corrects them
+(search/pruning_predictor.py).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from fewstep.errors import InvalidInput
 from fewstep.networks.pruning.architecture import Architecture
@@ -17,12 +18,23 @@ from space.architectures import ArchitectureGenome, ArchitectureSpace
 from space.survey import BandSurvey, Survey
 
 
-def choice_error(band: BandSurvey, name: str, choice: BlockChoice | None) -> float:
-    """What a choice for one block does to the output in a band; None is the full block."""
+def choice_error(band: BandSurvey, name: str, choice: BlockChoice | None, *, age: int = 1) -> float:
+    """What a choice for one block does to the output in a band; None is the full block.
+
+    Args:
+        band: what was measured.
+        name: the block's.
+        choice: what is left of it.
+        age: how many steps ago a reused body was run.
+    """
     if choice is None:
         return 0.0
-    if not choice.has_body:  # a reused body errs less than a removed one; how much is not measured
-        return band.body_errors[name]
+    if not choice.has_body:
+        removed = band.body_errors[name]
+        reused = band.reuse_errors.get(name, removed) if choice.mode == "reused" else removed
+        # Measured for a body of the call before. States move on evenly, to first order, but a body
+        # however old seldom is worse than none.
+        return max(reused, min(reused * age**2, removed))
     kept = set(choice.kept)
     return sum(error for unit, error in enumerate(band.unit_errors[name]) if unit not in kept)
 
@@ -49,11 +61,15 @@ def place_errors(
                 if place < len(ladder.units):
                     error = choice_error(band, name, architecture.at(step).get(name))
                     found[step].setdefault(name, []).append(error)
-    for errors, band in zip(found, survey.by_step, strict=True):
+    for step, band in enumerate(survey.by_step):
+        # As if the first configuration alone ran the bodies: whether others do is still open.
+        runs = (earlier for earlier in range(step) if of_step[earlier] == of_step[0])
+        age = step - max(runs, default=step - 1)
         for ladder in space.ladders:
-            errors[ladder.block.name] += [band.body_errors[ladder.block.name]] * len(
-                ladder.bodiless
-            )
+            name = ladder.block.name
+            found[step][name] += [
+                choice_error(band, name, BlockChoice(mode), age=age) for mode in ladder.bodiless
+            ]
     return found
 
 
@@ -67,8 +83,24 @@ def block_errors(
     pairs = Counter(zip(architecture.of_step, survey.calibration.band_of_step, strict=True))
     for (place, band), steps in sorted(pairs.items()):
         for name, choice in architecture.configurations[place].choices:
-            totals[name] += steps * choice_error(survey.bands[band], name, choice)
+            if choice.mode != "reused":
+                totals[name] += steps * choice_error(survey.bands[band], name, choice)
+    for step, name, age in reuses(architecture):
+        totals[name] += choice_error(survey.by_step[step], name, BlockChoice("reused"), age=age)
     return tuple(totals.values())
+
+
+def reuses(architecture: Architecture) -> Iterator[tuple[int, str, int]]:
+    """Step, block and age in steps of every body that is reused."""
+    every = sorted({name for c in architecture.configurations for name in c.reused})
+    for name in every:
+        ran = 0
+        for step in range(len(architecture.of_step)):
+            choice = architecture.at(step).get(name)
+            if choice is None or choice.has_body:
+                ran = step
+            elif choice.mode == "reused":
+                yield step, name, step - ran
 
 
 def sensitivity_of(space: ArchitectureSpace, survey: Survey) -> tuple[float, ...]:

@@ -51,6 +51,23 @@ def spread_over_cost(front: Sequence[Point], count: int) -> list[int]:
     return sorted(picked)
 
 
+def best_of_tiers(points: Sequence[Point], count: int, *, least: float) -> list[int]:
+    """Places of the best point in each of `count` equal intervals of cost, by the first value.
+
+    Whether others dominate it or not: by how little, one noisy value cannot say.
+
+    Args:
+        points: Shares from `least` to 1.
+        count: 1 or more; intervals without a point have none.
+        least: The share at which the first interval begins.
+    """
+    best: dict[int, int] = {}
+    for i in sorted(range(len(points)), key=lambda i: (points[i], i)):
+        part = (points[i][1] - least) / (1.0 - least) if least < 1.0 else 0.0
+        best.setdefault(min(int(part * count), count - 1), i)
+    return list(best.values())
+
+
 def pick_for_front(children: Sequence[Point], front: Sequence[Point], count: int) -> list[int]:
     """Places of the children that add most to a front, one after the other as if they held it.
 

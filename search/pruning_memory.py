@@ -10,7 +10,12 @@ from dataclasses import dataclass
 from evaluators.banks import Bank
 from search.book import Book
 from search.pruning_errors import block_errors
-from search.pruning_front import non_dominated, pick_for_front, spread_over_cost
+from search.pruning_front import (
+    best_of_tiers,
+    non_dominated,
+    pick_for_front,
+    spread_over_cost,
+)
 from search.pruning_plan import FrontPoint, PrunedGenome, PruningOutcome, PruningPlan
 from search.pruning_predictor import LEAST_FID, ErrorModel, Features
 from search.pymoo_front import Objectives
@@ -114,18 +119,19 @@ class Memory:
         return [new[i].genome for i in order]
 
     def leaders(self, level: int) -> list[PrunedGenome]:
-        """Those to improve on: under a budget the best, else some of the front; best FID first."""
-        count = 1 if self._plan.has_budget else self._plan.num_points
-        return [one.child.genome for one in self._few(level, count)]
+        """Those to improve on: under a budget the best, else of each tier; best FID first."""
+        few = self._spread(level, 1) if self._plan.has_budget else self._tiers(level)
+        return [one.child.genome for one in few]
 
     def stem(self, times: Genome, parent: Genome) -> None:
         """Note that times are near those of a schedule of stage 1, as their parent's are."""
         self._bases.setdefault(times, self._bases[parent])
 
     def outcome(self) -> PruningOutcome:
-        """The front of the highest rung on which any candidate was scored."""
+        """What is handed over, of the highest rung on which any candidate was scored."""
         level = max((i for i, scored in enumerate(self._scored) if scored), default=0)
-        few = self._few(level, self._plan.num_points)
+        budgeted = self._plan.has_budget
+        few = self._spread(level, self._plan.num_points) if budgeted else self._tiers(level)
         return PruningOutcome(
             points=tuple(self._front_point(one, level) for one in few),
             calls_spent=self._book.ledger.spent,
@@ -152,7 +158,14 @@ class Memory:
             )
         return found
 
-    def _few(self, level: int, count: int) -> list[Scored]:
+    def _tiers(self, level: int) -> list[Scored]:
+        """The best cut of each tier of cost, best FID first; the full network is none."""
+        cuts = [s for s in self._scored[level] if s.child.candidate.architecture is not None]
+        points = [(one.fid, one.child.share) for one in cuts]
+        plan = self._plan
+        return [cuts[i] for i in best_of_tiers(points, plan.num_points, least=plan.bounded.least)]
+
+    def _spread(self, level: int, count: int) -> list[Scored]:
         """A few points of a rung's front, best FID first."""
         scored = self._scored[level]
         points = [(one.fid, one.child.share) for one in scored]

@@ -41,7 +41,8 @@ class PruningPlan:
         budget: Network calls that may be spent.
         price: What images of each candidate cost in calls; cuts do not change it.
         calls_per_image: Network calls of one image; the most, where searched options change it.
-        num_points: How many points of the front are handed over, at most.
+        num_points: How many points are handed over, at most: under a budget some of the front, else
+            the best of each of so many equal intervals of cost between `least` and the full one.
         seed: The request's seed.
         start_times: The genomes of the bases.
 
@@ -108,10 +109,10 @@ class PruningPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontPoint:
-    """A candidate that none beats both in FID and in cost.
+    """A candidate that is the best of its tier of cost.
 
     Attributes:
-        candidate: Schedule and architecture; the full network where that is None.
+        candidate: Schedule and architecture.
         cost: Of one image, in the unit of the plan's costs.
         share: Of what the full network costs.
         fid: On the search bank.
@@ -130,8 +131,9 @@ class PruningOutcome:
     """What stage 2 found.
 
     Attributes:
-        points: By FID, the best first, and so from dear to cheap; all by the same number of images.
-            Empty where every candidate failed.
+        points: By FID, the best first; all by the same number of images. Under a budget a front.
+            Else the best of each tier of cost, and others may dominate it: noise decides between
+            those that are alike, and more images later. Empty where every cut failed.
         calls_spent: Network calls by the ledger's count.
         history: The best FID so far after each batch; comparable within one `num_samples`.
     """

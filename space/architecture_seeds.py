@@ -11,14 +11,14 @@ from fewstep.errors import InvalidInput
 from space.architecture_limits import BoundedSpace, next_place
 from space.architectures import ArchitectureGenome
 
-UNIFORM_EIGHTHS = (7, 6)
+UNIFORM_EIGHTHS = (7, 6, 5, 4)
 
 Errors: TypeAlias = "Mapping[str, Sequence[float]]"
 """For each block the error of the output with it alone at each place of its ladder, 0 first."""
 
 
 def uniform_seeds(bounded: BoundedSpace) -> dict[str, ArchitectureGenome]:
-    """The full network, and every block at 7/8 and at 6/8, by name; those within the limits."""
+    """The full network, and every block at 7/8 to 4/8, by name; those within the limits."""
     space = bounded.space
     seeds = {"full": space.full}
     for eighths in UNIFORM_EIGHTHS:

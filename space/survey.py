@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from fewstep.errors import InvalidInput
@@ -21,11 +21,14 @@ class BandSurvey:
         rankings: By block, its units, the most important first.
         unit_errors: By block, the mean squared change of the network's output without each unit.
         body_errors: By block, the same without the whole body.
+        reuse_errors: By block, the same with what its body put out in the call before; none where
+            no call before ran the network on as many rows.
     """
 
     rankings: Mapping[str, tuple[int, ...]]
     unit_errors: Mapping[str, tuple[float, ...]]
     body_errors: Mapping[str, float]
+    reuse_errors: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,7 @@ class Survey:
                     "rankings": {name: list(units) for name, units in band.rankings.items()},
                     "unit_errors": {name: list(e) for name, e in band.unit_errors.items()},
                     "body_errors": dict(band.body_errors),
+                    "reuse_errors": dict(band.reuse_errors),
                 }
                 for band in self.bands
             ],
@@ -93,4 +97,5 @@ def _band(values: Mapping[str, Mapping[str, Sequence[float]]]) -> BandSurvey:
         rankings={name: tuple(map(int, units)) for name, units in values["rankings"].items()},
         unit_errors={name: tuple(errors) for name, errors in values["unit_errors"].items()},
         body_errors=dict(values["body_errors"]),  # type: ignore[arg-type]
+        reuse_errors=dict(values["reuse_errors"]),  # type: ignore[arg-type]
     )

@@ -58,6 +58,9 @@ def test_every_unit_of_every_block_is_ranked_and_measured_in_every_band(
             assert band.body_errors[block.name] > 0.0
             by_error = sorted(range(block.units), key=lambda unit: (-errors[unit], unit))
             assert band.rankings[block.name] == tuple(by_error)
+    names = {block.name for block in scorer.blocks}
+    assert [set(band.reuse_errors) for band in found.bands] == [set(), names], "none at first"
+    assert min(found.bands[1].reuse_errors.values()) > 0.0
     assert found.bands[0] != found.bands[1]
     assert Survey.from_dict(found.to_dict()) == found
 

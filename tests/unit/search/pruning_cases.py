@@ -48,7 +48,10 @@ def costs(mode: Mode = "shared", *, bodiless: bool = True) -> GenomeCosts:
 
 @lru_cache
 def survey() -> Survey:
-    """Units of very unlike errors, other ones in each band; bodies worth most of their units."""
+    """Units of very unlike errors, other ones in each band; bodies worth most of their units.
+
+    A body of the step before stands in for most of one.
+    """
     blocks = architectures().blocks
     calibration = CalibrationPlan(solver="ddim", times=times_space().candidate(BEST).times)
     bands = tuple(_band(blocks, band) for band in range(3))
@@ -66,6 +69,7 @@ def _band(blocks: tuple[PrunableBlock, ...], band: int) -> BandSurvey:
         rankings={n: tuple(sorted(range(len(e)), key=lambda u: -e[u])) for n, e in errors.items()},
         unit_errors=errors,
         body_errors={name: 0.8 * sum(own) for name, own in errors.items()},
+        reuse_errors={name: 0.1 * sum(own) for name, own in errors.items()},
     )
 
 

@@ -13,7 +13,7 @@ from fewstep.errors import InvalidInput
 from fewstep.networks.pruning.blocks import adm_blocks
 from search.ledger import Ledger
 from search.pruning import prune
-from search.pruning_front import non_dominated
+from search.pruning_front import best_of_tiers, non_dominated
 from search.pruning_plan import PrunedGenome, PruningOutcome, PruningPlan
 from search.pruning_seeds import budget_seeds, greedy_paths, opening_seeds
 from space.architecture_cost import GenomeCosts, macs_share
@@ -98,7 +98,7 @@ def test_the_ledger_is_kept_to_the_call(budget: int) -> None:
     spent = sum(ledger.charge(ask) for ask in played.asks)
     assert spent == outcome.calls_spent <= budget
     assert spent > budget - 2 * 128 * STEPS, "the budget is used"
-    assert outcome.points
+    assert bool(outcome.points) == (len(played.asks) > 1), "the full network is the first"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -126,23 +126,40 @@ def test_cuts_beyond_the_limit_are_never_asked_for() -> None:
         assert min(share_of(ask.candidate) for ask in played.asks) >= 0.6
 
 
-def test_points_are_a_front_best_first_by_the_most_images() -> None:
+def test_points_are_the_best_of_each_tier_of_cost_by_the_most_images() -> None:
     plan, outcome, played = run("bands")
     points = outcome.points
-    most = [ask for ask in played.asks if ask.num_samples == 128]
-    best = min(value(ask.candidate) for ask in most)
-    assert points[0].fid == best
-    assert 2 <= len(points) <= plan.num_points
-    for a, b in pairwise(points):
-        assert a.fid < b.fid
-        assert a.share > b.share
+    most = [ask.candidate for ask in played.asks if ask.num_samples == 128]
+    tiers: dict[int, list[float]] = {}
+    for candidate in most:
+        if candidate.architecture is not None:
+            tier = int((share_of(candidate) - 0.6) / 0.4 * plan.num_points)
+            tiers.setdefault(tier, []).append(value(candidate))
+    assert len(tiers) >= 4, "there is something to choose from"
+    assert [point.fid for point in points] == sorted(min(fids) for fids in tiers.values())
     for point in points:
         assert point.num_samples == 128
         assert point.fid == value(point.candidate)
-        assert point.share == share_of(point.candidate)
+        assert point.share == share_of(point.candidate) < 1.0
         assert point.cost / plan.bounded.costs.full == point.share
-        beating = [a for a in most if value(a.candidate) < point.fid]
-        assert all(share_of(ask.candidate) > point.share for ask in beating)
+
+
+def test_the_best_of_each_tier_of_cost_is_promoted() -> None:
+    plan, _, played = run("steps")
+    low = [ask.candidate for ask in played.asks if ask.num_samples == 64]
+    cuts = [candidate for candidate in low if candidate.architecture is not None]
+    points = [(value(c, 64), share_of(c)) for c in cuts]
+    best = {cuts[i] for i in best_of_tiers(points, plan.num_points, least=0.6)}
+    high = next(batch for batch in played.batches if batch[0].num_samples == 128)
+    assert len(best) >= 4
+    assert best <= {ask.candidate for ask in high}
+
+
+def test_a_budget_hands_over_a_front_best_first() -> None:
+    _, outcome, _ = run("bands", most=0.75)
+    for a, b in pairwise(outcome.points):
+        assert (a.fid, -a.share) < (b.fid, -b.share)
+        assert a.share > b.share
 
 
 def test_the_full_network_on_every_schedule_and_the_greedy_cuts_are_screened() -> None:
@@ -160,12 +177,13 @@ def test_more_freedom_starts_from_the_greedy_cuts_of_less(mode: Mode, most: floa
     shared, free = (plan_of(m, most=most) for m in ("shared", mode))
     paths = greedy_paths(shared.bounded, shared.survey)
     if most < 1.0:
-        seeds = budget_seeds(shared.bounded, paths)
+        seeds = budget_seeds(shared.bounded, shared.survey, paths)
     else:
-        seeds = opening_seeds(shared.bounded.at_generation(0, max_saving=0.4), paths, 1.0)
+        bounded = shared.bounded.at_generation(0, max_saving=0.4)
+        seeds = opening_seeds(bounded, shared.survey, paths, 1.0)
     greedy = {shared.candidate(PrunedGenome(BEST, genome)) for genome in seeds}
     of_shared, of_free = ({a.candidate for a in next(prune(plan))} for plan in (shared, free))
-    assert len(greedy) >= 3
+    assert len(greedy) >= 2
     assert greedy <= of_shared
     assert greedy <= of_free
     more = [c.architecture for c in of_free if c.architecture is not None]
@@ -244,11 +262,10 @@ def test_failed_candidates_are_survived_and_never_points(most: float) -> None:
         assert sum(ask.candidate == candidate for ask in played.asks) == 1, "asked again"
 
 
-def test_where_every_cut_fails_the_full_network_is_left() -> None:
-    plan, outcome, _ = run(judge=fail_pruned)
-    assert [point.candidate.architecture for point in outcome.points] == [None]
-    assert outcome.points[0].share == 1.0
-    assert outcome.points[0].fid <= value(plan.bases[0])
+def test_where_every_cut_fails_there_are_no_points() -> None:
+    _, outcome, played = run(judge=fail_pruned)
+    assert outcome.points == ()
+    assert sum(ask.candidate.architecture is not None for ask in played.asks) > 10
 
 
 def test_where_all_fail_there_are_no_points_and_no_history() -> None:
@@ -281,10 +298,10 @@ def test_a_few_scores_open_the_whole_range_at_once() -> None:
     assert len(outcome.points) >= 2
 
 
-def test_a_limit_below_every_cut_leaves_the_full_network() -> None:
+def test_a_limit_below_every_cut_leaves_no_points() -> None:
     outcome, played = play(prune(plan_of(least=0.9999, budget=SMALL_BUDGET)), judge)
     assert {ask.candidate.architecture for ask in played.asks} == {None}
-    assert len(outcome.points) == 1
+    assert outcome.points == ()
 
 
 def test_a_cost_that_nothing_can_meet_names_the_least_possible() -> None:

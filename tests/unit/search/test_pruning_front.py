@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.pruning_front import non_dominated, pick_for_front, spread_over_cost
+from search.pruning_front import (
+    best_of_tiers,
+    non_dominated,
+    pick_for_front,
+    spread_over_cost,
+)
 from search.pruning_predictor import ErrorModel, Features
 
 points = st.lists(
@@ -35,6 +40,14 @@ def test_few_of_a_front_are_its_ends_and_what_lies_between() -> None:
     assert spread_over_cost(front, 3) == [0, 3, 4]
     assert spread_over_cost(front, 9) == [0, 1, 2, 3, 4]
     assert spread_over_cost([], 3) == []
+
+
+def test_the_best_of_each_tier_is_kept_though_a_cheaper_one_is_better_by_a_hair() -> None:
+    known = [(0.352, 0.91), (0.36, 0.95), (0.351, 0.85), (0.5, 0.76), (0.321, 1.0), (0.6, 0.75)]
+    assert non_dominated(known) == [4, 2, 3, 5], "the first is beaten"
+    assert best_of_tiers(known, 5, least=0.75) == [4, 2, 0, 3], "by FID; one tier has none"
+    assert best_of_tiers(known, 1, least=0.75) == [4]
+    assert best_of_tiers([], 5, least=0.75) == []
 
 
 def test_children_are_picked_for_what_they_add_one_after_the_other() -> None:

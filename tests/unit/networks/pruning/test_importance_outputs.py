@@ -14,10 +14,12 @@ from fewstep.denoisers.base import StackedLevel
 from fewstep.errors import InvalidInput
 from fewstep.networks.adm.unet import UNet
 from fewstep.networks.models import load_network, resolve
-from fewstep.networks.pruning.configuration import BlockChoice, Mode
+from fewstep.networks.pruning.cache import BodyCache
+from fewstep.networks.pruning.configuration import BlockChoice, Mode, NetworkConfiguration
 from fewstep.networks.pruning.importance import Scores, coupled_slices
 from fewstep.networks.pruning.importance_sensitivity import output_sensitivity
 from fewstep.networks.pruning.importance_taylor import taylor
+from fewstep.networks.pruning.slicing import sliced
 from fewstep.networks.zoo.digits_data import load_digits_images
 from fewstep.running import run
 from fewstep.solvers import Kind
@@ -175,6 +177,33 @@ def test_sensitivity_is_the_change_of_the_output_of_a_network_that_was_cut() -> 
             wanted = float((gone(*inputs) - full).square().mean())
             assert found.bodies[name] == pytest.approx(wanted, rel=1e-9)
     assert set(found.units) == set(found.bodies) == set(blocks_of(NAME))
+
+
+def test_reuse_is_the_change_by_a_network_that_adds_what_its_body_was_in_the_call_before() -> None:
+    call, scale = 2, 1.5
+    denoise = denoise_with(NAME, scale=scale, count=4)
+    found = output_sensitivity(
+        network_of(NAME), PROGRAM, denoise, starts(4), call=call, micro_batch=5
+    )
+    ((before,), (inputs,)) = (_states_of_call(c, scale) for c in (call - 1, call))
+    with torch.no_grad():
+        full = network_of(NAME)(*inputs)
+        for name in ("input_blocks.1.0", "middle_block.1"):
+            cache = BodyCache([name])
+            sliced(network_of(NAME), NetworkConfiguration(), cache=cache)(*before)
+            reusing = NetworkConfiguration.of({name: BlockChoice("reused")})
+            changed = sliced(network_of(NAME), reusing, cache=cache)(*inputs)
+            wanted = float((changed - full).square().mean())
+            assert found.reused[name] == pytest.approx(wanted, rel=1e-9)
+            assert wanted > 0.0
+    assert set(found.reused) == set(blocks_of(NAME))
+
+
+def test_nothing_is_reused_at_the_first_call() -> None:
+    found = output_sensitivity(
+        network_of(NAME), PROGRAM, denoise_with(NAME, count=2), starts(2), call=0
+    )
+    assert found.reused == {}
 
 
 def test_calls_that_there_are_not_are_refused() -> None:

@@ -13,7 +13,7 @@ export OMP_NUM_THREADS ?= 1
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve check format test test-slow test-all coverage bench bench-searches bench-solvers bench-guided bench-dlg bench-colour clean
+.PHONY: help demo serve check format test test-slow test-all coverage bench bench-searches bench-solvers bench-guided bench-dlg bench-colour bench-pruning clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -90,6 +90,14 @@ bench-colour: $(STAMP) ## the colour model: named grids, and searches at 4 and 6
 	$(COLOUR_SEARCH) --nfe 4 --out benchmarks/results/searches-cifar10-16-4.json
 	$(COLOUR_SEARCH) --nfe 6 --out benchmarks/results/searches-cifar10-16-6.json
 	$(BIN)/python -m benchmarks.readme
+
+# Hours; goes on from what the result files hold.
+bench-pruning: $(STAMP) ## pruned networks: seconds, and fronts beside all else that saves
+	$(BIN)/python -m benchmarks.pruning_seconds --model zoo:cifar10-16 \
+		--out benchmarks/results/pruning-seconds-cifar10-16.json
+	$(BIN)/python -m benchmarks.fronts --out benchmarks/results/fronts-digits.json
+	$(BIN)/python -m benchmarks.fronts --model zoo:cifar10-16 --report-images 512 \
+		--out benchmarks/results/fronts-cifar10-16.json
 
 clean: ## remove .venv, caches and what the demo wrote
 	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \

@@ -113,7 +113,7 @@ PROSE = {
         "cifar10-16",
         """\
 A small class-conditional diffusion model of colour photographs, 16x16 pixels: what two cores of a
-processor train in under two hours. It is here to hold a search against real photographs without
+processor train in a few hours. It is here to hold a search against real photographs without
 a GPU.
 """,
         ", means of 2x2 pixels",

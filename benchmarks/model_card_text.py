@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.model_card_prose import PROSE, Prose
+from fewstep.networks.zoo.recipe import TrainingSettings
+from fewstep.networks.zoo.recipes import recipe_of
 
 Table = Mapping[str, Any]  # the document was checked by `fewstep.networks.card`
 
@@ -16,7 +18,7 @@ def model_card_text(document: Table) -> str:
     parts = (
         _opening(document, prose)
         + _facts(document, prose, measured)
-        + _training_section(prose, measured.get("training")),
+        + _training_section(prose, recipe_of(document["name"]).settings, measured.get("training")),
         _floor_section(measured),
         _distance_section(measured["teachers"]),
         _nearest_section(measured["teachers"]),
@@ -32,12 +34,24 @@ def _opening(document: Table, prose: Prose) -> str:
     )
 
 
-def _training_section(prose: Prose, training: Table | None) -> str:
+def _training_section(prose: Prose, settings: TrainingSettings, training: Table | None) -> str:
     commands = "".join(f"    {command}\n" for command in prose.commands)
     return (
         f"\n## How it was trained\n\n{prose.training}\n{commands}\nThe same seed gives the same "
         "bytes on the same kind of machine with the same version of torch and as many threads.\n"
+        + _cycles_text(settings)
     ) + ("" if training is None else _speed_text(training))
+
+
+def _cycles_text(settings: TrainingSettings) -> str:
+    if not settings.restarts:
+        return ""
+    cycles = [f"{settings.num_steps:,} steps from {settings.peak_rate:g}"]
+    for cycle in settings.restarts:
+        gamma = cycle.min_snr_gamma
+        weighted = "" if gamma is None else f", its loss weighted by min(SNR, {gamma:g}) / SNR"
+        cycles.append(f"{cycle.num_steps:,} from {cycle.peak_rate:g}{weighted}")
+    return f"\nThe learning rate falls to zero more than once: {'; then '.join(cycles)}.\n"
 
 
 def _speed_text(training: Table) -> str:

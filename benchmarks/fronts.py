@@ -12,7 +12,6 @@ come from `--scores`.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from typing import Any
 
 from benchmarks.fronts_rivals import Start, rivals
 from benchmarks.fronts_table import Row, markdown
+from benchmarks.row_file import read_rows, write_rows
 from evaluators.inline import InlineScorer
 from evaluators.tasks import make_task
 from fewstep.networks.card import ModelCard
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     card = resolve(options.model)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    rows = [row for row in _read(options.out) if row["weights_sha256"] == card.weights_sha256]
+    rows = [row for row in read_rows(options.out) if row["weights_sha256"] == card.weights_sha256]
     with (
         ScoreFileJournal(options.scores) as journal,
         closing(InlineScorer(make_task(options.model), slots=options.slots)) as scorer,
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 continue
             print(f"{nfe} calls, seed {seed}, {method} ...", file=sys.stderr)
             rows.append(study.row(nfe, seed, method))
-            _write(options.out, rows)
+            write_rows(options.out, rows, markdown(rows))
     print(markdown(rows))
     return 0
 
@@ -199,25 +199,6 @@ class _Study:
         size = self.card.image_shape[1:]
         macs = schedule_macs(candidate.architecture, config, size, passes=passes)
         return macs / network_macs(config, NetworkConfiguration(), size)
-
-
-def _read(path: Path) -> list[Row]:
-    """The rows of an earlier run."""
-    if not path.exists():
-        return []
-    rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))
-    return rows
-
-
-def _write(path: Path, rows: Sequence[Row]) -> None:
-    """Both files at once, each replaced as a whole: an interruption leaves no half."""
-    for target, text in (
-        (path, json.dumps(rows, indent=1, sort_keys=True) + "\n"),
-        (path.with_suffix(".md"), markdown(rows)),
-    ):
-        part = target.with_name(target.name + ".part")
-        part.write_text(text, encoding="utf-8")
-        part.replace(target)
 
 
 def _parser() -> argparse.ArgumentParser:

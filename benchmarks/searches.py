@@ -11,13 +11,13 @@ known from `--scores`.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
+from benchmarks.row_file import read_rows, write_rows
 from benchmarks.searches_table import Row, markdown
 from evaluators.scorers import EXECUTORS, open_scorer
 from evaluators.tasks import make_task
@@ -38,12 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         weights = resolve(options.model).weights_sha256
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        rows = [row for row in _read(options.out) if row["weights_sha256"] == weights]
+        rows = [row for row in read_rows(options.out) if row["weights_sha256"] == weights]
         done = {row["request"] for row in rows}
         for request in _requests(options):
             if request.identity not in done:
                 rows.append(_row(request, options))
-                _write(options.out, rows)
+                write_rows(options.out, rows, markdown(rows))
     except InvalidInput as error:
         print(f"error: {error.message}", file=sys.stderr)
         return BAD_INPUT
@@ -87,25 +87,6 @@ def _row(request: SearchRequest, options: argparse.Namespace) -> Row:
         "computed": computed,
         "report": result.report,
     }
-
-
-def _read(path: Path) -> list[Row]:
-    """The rows of an earlier run."""
-    if not path.exists():
-        return []
-    rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))
-    return rows
-
-
-def _write(path: Path, rows: Sequence[Row]) -> None:
-    """Both files at once, each replaced as a whole: an interruption leaves no half."""
-    for target, text in (
-        (path, json.dumps(rows, indent=1, sort_keys=True) + "\n"),
-        (path.with_suffix(".md"), markdown(rows)),
-    ):
-        part = target.with_name(target.name + ".part")
-        part.write_text(text, encoding="utf-8")
-        part.replace(target)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -42,6 +42,8 @@ from search.selection import select
 from search.strategies import STRATEGIES
 from space.candidate import Candidate
 
+MAX_SAVING = 0.5
+POINTS = 8
 PRUNED: dict[str, dict[str, object]] = {
     "pruned": {"mode": "steps", "reuse": True},
     "pruned, no repair": {"mode": "steps", "reuse": True, "repair": "none"},
@@ -126,7 +128,7 @@ class _Study:
             layers = paper_layers(layer_plan(request, plan, self.card))
             finalists = conductor.conduct("search", layers).finalists
             return {method: conductor.conduct("selection", select(plan, finalists))}
-        pruning = PRUNED.get(method, {})
+        pruning = {"max_saving": MAX_SAVING, "points": POINTS} | PRUNED.get(method, {})
         request = self._request(nfe, seed, pruning)
         plan = self._plan(request)
         conductor = Conductor(self.scorer, self.journal, plan.ledger())
@@ -212,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--budget", type=int, default=120_000, help="network calls per search")
     parser.add_argument("--fidelities", nargs="+", type=int, default=[128, 512])
-    parser.add_argument("--paper-fraction", type=float, default=0.02)
+    parser.add_argument("--paper-fraction", type=float, default=0.01)
     parser.add_argument("--report-images", type=int, default=1024)
     parser.add_argument("--report-sets", type=int, default=3)
     parser.add_argument("--slots", type=int, default=2)

@@ -63,7 +63,7 @@ def _uniform(start: Start, importance: Importance, repair: Repair) -> dict[str, 
         repair=repair,
         calibration=None if repair == "none" else calibration,
     )
-    survey = surveyed(start.scorer, start.journal, calibration, importance)
+    survey = surveyed(start.scorer, start.journal, calibration, importance, repair)
     found = {}
     for eighths in EIGHTHS:
         widths = tuple(ladder.place_of(eighths) for ladder in space.ladders)
@@ -87,8 +87,9 @@ def _reuse(start: Start) -> dict[str, Candidate]:
 
 
 def _by_error_per_saving(start: Start) -> list[str]:
-    """Bodies, those first whose absence changes the output least for what it saves."""
-    survey = surveyed(start.scorer, start.journal, start.calibration, "reconstruction")
+    """Bodies, those first whose reuse changes the output least for what it saves."""
+    calibration = start.calibration
+    survey = surveyed(start.scorer, start.journal, calibration, "reconstruction", "none")
     names = removable_names(start.scorer.blocks)
     removed = NetworkConfiguration.of({name: BlockChoice("removed") for name in names})
     config, size = start.card.unet_config(), start.card.image_shape[1:]
@@ -96,7 +97,7 @@ def _by_error_per_saving(start: Start) -> list[str]:
     bare = adm_macs(config, removed, size).parts
 
     def rate(name: str) -> float:
-        error = fmean(band.body_errors[name] for band in survey.bands)
+        error = fmean(b.reuse_errors[name] for b in survey.bands if name in b.reuse_errors)
         return error / (full[name].macs - bare[name].macs)
 
     return sorted(names, key=rate)

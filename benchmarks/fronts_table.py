@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
 from typing import Any, TypedDict
 
-from search.fronts import Point, above, dominated_by, hypervolume
+from benchmarks.front_points import Point, above, dominated_by, hypervolume
 
 OURS = "pruned"
 SCHEDULES = "schedules alone"

@@ -1,9 +1,9 @@
-"""The full network on the states of a calibration: moments for repairs, changes of its output."""
+"""The full network on the states of a calibration: moments for repairs, probes of its output."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -18,8 +18,8 @@ from fewstep.networks.adm.unet import UNet
 from fewstep.networks.guided_model import GuidedModel
 from fewstep.networks.pruning.calibration import Calibration, calibrate
 from fewstep.networks.pruning.calibration_plan import CalibrationPlan
-from fewstep.networks.pruning.importance_sensitivity import Sensitivity, output_sensitivity
-from fewstep.networks.pruning.trajectory import Denoise
+from fewstep.networks.pruning.output_probe import OutputProbe, probe_at
+from fewstep.networks.pruning.trajectory import Denoise, InBatches, Switch, run_told
 from fewstep.process import Process
 from fewstep.program import Program
 
@@ -30,9 +30,9 @@ KEPT_CALIBRATIONS = 2
 # float64: 16 images of 64x64 with 192 channels are 0.9 GB. Sums are taken pass by pass, so another
 # number changes their last bits, and with them repaired weights: see SCORING_VERSION.
 ROWS = 16
-# One forward is made for each unit and body, hundreds for one band, so fewer images than moments
-# are taken on: errors of units differ by orders of magnitude, means of 32 images by a tenth.
-SENSITIVITY_IMAGES = 32
+# One forward is made for each width and body, a hundred for one band, so fewer images than moments
+# are taken on: errors of cuts differ by orders of magnitude, means of 32 images by a tenth.
+PROBE_IMAGES = 32
 
 
 class Calibrator:
@@ -70,10 +70,8 @@ class Calibrator:
             self._kept.move_to_end(plan)
             return self._kept[plan]
 
-    def sensitivities(self, plan: CalibrationPlan) -> list[Sensitivity]:
-        """How the output changes without each unit and body, at the middle call of every band.
-
-        Bodies are reused there from the call before; a band that is the first call alone has none.
+    def probes(self, plan: CalibrationPlan) -> list[OutputProbe]:
+        """The network at the middle call of every band; the very first has no call before it.
 
         Raises:
             InvalidInput: the plan cannot be run for this task.
@@ -81,9 +79,9 @@ class Calibrator:
         program = calibration_program(plan, self._task, self._process)
         by_band = network_calls(program, plan, self._task.guidance)
         with torch.inference_mode(mode=False):
-            states = self._states(program, min(plan.num_images, SENSITIVITY_IMAGES))
+            states = self._states(program, min(plan.num_images, PROBE_IMAGES))
             return [
-                output_sensitivity(
+                probe_at(
                     self.network,
                     program,
                     states.denoise,
@@ -94,6 +92,40 @@ class Calibrator:
                 )
                 for calls in by_band
             ]
+
+    def final_changes(self, plan: CalibrationPlan, cuts: Sequence[nn.Module]) -> list[float]:
+        """Mean squared change of final images, per value, by each cut where it runs in its band.
+
+        Args:
+            plan: the schedule, from the states of whose start images are made.
+            cuts: a network for each band; outside of it the full one runs.
+
+        Raises:
+            InvalidInput: the plan cannot be run for this task.
+        """
+        program = calibration_program(plan, self._task, self._process)
+        with torch.inference_mode(mode=False):
+            states = self._states(program, min(plan.num_images, PROBE_IMAGES))
+            full, *cut = (
+                run_told(
+                    program,
+                    states.denoise(InBatches(switch, self._task.numerics.micro_batch)),
+                    states.x,
+                    noise=states.noise,
+                    before=switch.before,
+                ).double()
+                for switch in self._switches(program, cuts)
+            )
+            return [float((images - full).square().mean()) for images in cut]
+
+    def _switches(self, program: Program, cuts: Sequence[nn.Module]) -> list[Switch]:
+        """Without any cut, then with one at a time."""
+        bands = [node.network for node in program.nodes]
+        alone = [
+            Switch(self.network, cut, [of_call == band for of_call in bands])
+            for band, cut in enumerate(cuts)
+        ]
+        return [Switch(self.network, self.network, [False] * len(bands)), *alone]
 
     def _calibrated(self, plan: CalibrationPlan) -> Calibration:
         program = calibration_program(plan, self._task, self._process)

@@ -13,7 +13,7 @@ from evaluators.score import Scorer, Task
 from fewstep.canonical import content_hash
 from fewstep.errors import InvalidInput
 from fewstep.guidance import Guidance
-from fewstep.networks.pruning.architecture import Architecture
+from fewstep.networks.pruning.architecture import Architecture, Repair
 from fewstep.networks.pruning.blocks import PrunableBlock
 from fewstep.networks.pruning.calibration_plan import CalibrationPlan
 from fewstep.networks.pruning.configuration import NetworkConfiguration
@@ -23,7 +23,7 @@ from fewstep.solvers import Kind
 from space.survey import Importance, Survey
 
 # Part of the keys: raise them when a change of this code changes what is measured.
-SURVEY_VERSION = 2  # 2: errors of reused bodies
+SURVEY_VERSION = 3  # 2: errors of reused bodies; 3: of what was repaired, in final images
 SECONDS_VERSION = 1
 
 CALIBRATION_BANK = Bank("calibration")
@@ -51,11 +51,11 @@ class PruningScorer(Scorer, Protocol):
         """What may be cut in the task's network, in execution order."""
         ...
 
-    def survey(self, plan: CalibrationPlan, importance: Importance) -> Survey:
-        """Rank units and measure what the network's output loses without each, band by band.
+    def survey(self, plan: CalibrationPlan, importance: Importance, repair: Repair) -> Survey:
+        """Rank units and measure what the network's output loses by each cut, band by band.
 
         Raises:
-            InvalidInput: the plan cannot be run for this task, or an unknown importance.
+            InvalidInput: the plan cannot be run for this task, or an unknown importance or repair.
             ScoringFailed: the machinery failed.
         """
         ...
@@ -88,7 +88,7 @@ class PruningScorer(Scorer, Protocol):
         ...
 
 
-def survey_key(task: Task, plan: CalibrationPlan, importance: Importance) -> str:
+def survey_key(task: Task, plan: CalibrationPlan, importance: Importance, repair: Repair) -> str:
     """The content hash of everything a survey depends on; scores' reference is no part of it."""
     values = task.canonical()
     del values["reference_sha256"], values["extractor"]
@@ -98,6 +98,7 @@ def survey_key(task: Task, plan: CalibrationPlan, importance: Importance) -> str
             "task": values,
             "calibration": plan.to_dict(),
             "importance": importance,
+            "repair": repair,
             "noise": task.noise_bank(CALIBRATION_BANK).identity(),
         }
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from fewstep.networks.pruning.architecture import Architecture
+from fewstep.networks.pruning.architecture import Architecture, Repair
 from fewstep.networks.pruning.calibration_plan import CalibrationPlan
 from fewstep.networks.pruning.configuration import NetworkConfiguration
 from space.survey import Importance, Survey
@@ -18,7 +18,7 @@ Answer = TypeVar("Answer")
 class Worker(Protocol):
     """What holds the network; see `evaluators.measuring.PruningScorer` for what each returns."""
 
-    def survey(self, plan: CalibrationPlan, importance: Importance) -> Survey:
+    def survey(self, plan: CalibrationPlan, importance: Importance, repair: Repair) -> Survey:
         """Rankings and errors, band by band."""
         ...
 
@@ -49,10 +49,11 @@ class SurveyQuestion:
 
     plan: CalibrationPlan
     importance: Importance
+    repair: Repair
 
     def answer(self, worker: Worker) -> Survey:
         """The survey."""
-        return worker.survey(self.plan, self.importance)
+        return worker.survey(self.plan, self.importance, self.repair)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from evaluators.packing import Segment
 from evaluators.questions import DeviceQuestion, RepairQuestion, SecondsQuestion, SurveyQuestion
 from evaluators.score import Ask, OnScore, Score, Task, calls_of
 from fewstep.errors import InvalidInput
-from fewstep.networks.pruning.architecture import Architecture
+from fewstep.networks.pruning.architecture import REPAIRS, Architecture, Repair
 from fewstep.networks.pruning.blocks import PrunableBlock
 from fewstep.networks.pruning.calibration_plan import CalibrationPlan
 from fewstep.networks.pruning.configuration import NetworkConfiguration
@@ -66,15 +66,18 @@ class TileScorer:
         """Release the workers."""
         self._executor.close()
 
-    def survey(self, plan: CalibrationPlan, importance: Importance) -> Survey:
-        """Rank units, band by band; see `evaluators.measuring.PruningScorer`."""
+    def survey(self, plan: CalibrationPlan, importance: Importance, repair: Repair) -> Survey:
+        """What cuts do, band by band; see `evaluators.measuring.PruningScorer`."""
         calibration_program(plan, self._task, self._process)
-        if importance not in IMPORTANCES:
-            raise InvalidInput(
-                f"importance={importance!r}: unknown; allowed: {', '.join(IMPORTANCES)}",
-                field="importance",
-            )
-        return self._executor.ask(SurveyQuestion(plan, importance))
+        for field, value, known in (
+            ("importance", importance, IMPORTANCES),
+            ("repair", repair, REPAIRS),
+        ):
+            if value not in known:
+                raise InvalidInput(
+                    f"{field}={value!r}: unknown; allowed: {', '.join(known)}", field=field
+                )
+        return self._executor.ask(SurveyQuestion(plan, importance, repair))
 
     def device_name(self) -> str:
         """The chip on which workers compute."""

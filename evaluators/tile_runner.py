@@ -31,7 +31,7 @@ from fewstep.networks.card import ModelCard
 from fewstep.networks.guided_model import GuidedModel
 from fewstep.networks.guides import load_guide, noise_level_posterior
 from fewstep.networks.models import load_network
-from fewstep.networks.pruning.architecture import Architecture
+from fewstep.networks.pruning.architecture import Architecture, Repair
 from fewstep.networks.pruning.calibration_plan import CalibrationPlan
 from fewstep.networks.pruning.configuration import NetworkConfiguration
 from fewstep.running import run_stacked
@@ -76,9 +76,9 @@ class TileRunner:
         assert self.chains is not None, "the task of a tile of chains has a noise-level guide"
         return self.chains.images(tile, self._model(self.network))
 
-    def survey(self, plan: CalibrationPlan, importance: Importance) -> Survey:
-        """Which units matter, band by band; see `evaluators.measuring.PruningScorer`."""
-        return survey_of(self.calibrator, plan, importance)
+    def survey(self, plan: CalibrationPlan, importance: Importance, repair: Repair) -> Survey:
+        """What cuts do, band by band; see `evaluators.measuring.PruningScorer`."""
+        return survey_of(self.calibrator, plan, importance, repair)
 
     def device_name(self) -> str:
         """The chip that this computes on."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from evaluators.measuring import PruningScorer, seconds_key, survey_key
+from fewstep.networks.pruning.architecture import Repair
 from fewstep.networks.pruning.calibration_plan import CalibrationPlan
 from fewstep.networks.pruning.configuration import NetworkConfiguration
 from search.journal import Journal
@@ -17,7 +18,11 @@ from space.survey import Importance, Survey
 
 
 def surveyed(
-    scorer: PruningScorer, journal: Journal, plan: CalibrationPlan, importance: Importance
+    scorer: PruningScorer,
+    journal: Journal,
+    plan: CalibrationPlan,
+    importance: Importance,
+    repair: Repair,
 ) -> Survey:
     """The survey of a schedule's states; measured where the journal knows none.
 
@@ -25,11 +30,12 @@ def surveyed(
         ScoringFailed: the machinery failed.
         Cancelled, LeaseLost: from the journal.
     """
-    key = survey_key(scorer.task, plan, importance)
+    key = survey_key(scorer.task, plan, importance, repair)
     known = journal.measured([key])
     if key not in known:
         journal.check()
-        journal.keep_measured(key, "survey", scorer.survey(plan, importance).to_dict())
+        survey = scorer.survey(plan, importance, repair)
+        journal.keep_measured(key, "survey", survey.to_dict())
         known = journal.measured([key])  # another search may have been first
     return Survey.from_dict(cast("dict[str, object]", known[key]))
 

@@ -1,8 +1,7 @@
 """What a survey says of architectures: the error of each block at each place of its ladder.
 
-Errors of units, of blocks and of steps are taken to add up, and those of reused bodies to grow with
-the square of their age. They do not, quite; what is scored corrects them
-(search/pruning_predictor.py).
+Errors of blocks and of steps are taken to add up, and those of reused bodies to grow with the
+square of their age. They do not, quite; what is scored corrects them (search/pruning_predictor.py).
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ def choice_error(band: BandSurvey, name: str, choice: BlockChoice | None, *, age
         # Measured for a body of the call before. States move on evenly, to first order, but a body
         # however old seldom is worse than none.
         return max(reused, min(reused * age**2, removed))
-    kept = set(choice.kept)
-    return sum(error for unit, error in enumerate(band.unit_errors[name]) if unit not in kept)
+    # Steps of other bands may have a say in which units are kept; how many says most of it.
+    return band.kept_errors[name].get(len(choice.kept), 0.0)
 
 
 def place_errors(
@@ -122,9 +121,11 @@ def check_survey(space: ArchitectureSpace, survey: Survey) -> None:
     for place, band in enumerate(survey.bands):
         for ladder in space.ladders:
             name, units = ladder.block.name, ladder.block.units
-            counts = len(band.unit_errors.get(name, ())), len(band.rankings.get(name, ()))
-            if counts != (units, units):
-                raise _bad(f"bands[{place}].{name}", counts, f"errors and ranks of {units} units")
+            count, widths = len(band.rankings.get(name, ())), set(band.kept_errors.get(name, ()))
+            if count != units:
+                raise _bad(f"bands[{place}].{name}", count, f"ranks of {units} units")
+            if missing := sorted(set(ladder.units[1:]) - widths):
+                raise _bad(f"bands[{place}].kept_errors.{name}", sorted(widths), f"also {missing}")
             if ladder.bodiless and name not in band.body_errors:
                 raise _bad(f"bands[{place}].body_errors.{name}", None, "an error")
 

@@ -11,6 +11,7 @@ from evaluators.banks import Bank
 from search.book import Book
 from search.pruning_errors import block_errors
 from search.pruning_front import (
+    Point,
     best_of_tiers,
     non_dominated,
     pick_for_front,
@@ -130,8 +131,7 @@ class Memory:
     def outcome(self) -> PruningOutcome:
         """What is handed over, of the highest rung on which any candidate was scored."""
         level = max((i for i, scored in enumerate(self._scored) if scored), default=0)
-        budgeted = self._plan.has_budget
-        few = self._spread(level, self._plan.num_points) if budgeted else self._tiers(level)
+        few = self._spread(level, self._plan.num_points)
         return PruningOutcome(
             points=tuple(self._front_point(one, level) for one in few),
             calls_spent=self._book.ledger.spent,
@@ -159,18 +159,20 @@ class Memory:
         return found
 
     def _tiers(self, level: int) -> list[Scored]:
-        """The best cut of each tier of cost, best FID first; the full network is none."""
-        cuts = [s for s in self._scored[level] if s.child.candidate.architecture is not None]
-        points = [(one.fid, one.child.share) for one in cuts]
-        plan = self._plan
+        """The best cut of each tier of cost, best FID first."""
+        cuts, points, plan = *self._cuts(level), self._plan
         return [cuts[i] for i in best_of_tiers(points, plan.num_points, least=plan.bounded.least)]
 
     def _spread(self, level: int, count: int) -> list[Scored]:
-        """A few points of a rung's front, best FID first."""
-        scored = self._scored[level]
-        points = [(one.fid, one.child.share) for one in scored]
+        """A few points of the front of a rung's cuts, best FID first."""
+        cuts, points = self._cuts(level)
         front = non_dominated(points)
-        return [scored[front[i]] for i in spread_over_cost([points[i] for i in front], count)]
+        return [cuts[front[i]] for i in spread_over_cost([points[i] for i in front], count)]
+
+    def _cuts(self, level: int) -> tuple[list[Scored], list[Point]]:
+        """What was scored on a rung, by FID, but for the full network."""
+        cuts = [s for s in self._scored[level] if s.child.candidate.architecture is not None]
+        return cuts, [(one.fid, one.child.share) for one in cuts]
 
     def _front_point(self, one: Scored, level: int) -> FrontPoint:
         return FrontPoint(

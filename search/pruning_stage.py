@@ -116,7 +116,9 @@ class Stage:
             bounded=BoundedSpace(space=space, costs=self._costs(space), least=least, most=most),
             bases=self.bases,
             times=plan.space,
-            survey=surveyed(self.scorer, self.journal, calibration, pruning.importance),
+            survey=surveyed(
+                self.scorer, self.journal, calibration, pruning.importance, pruning.repair
+            ),
             fidelities=plan.fidelities,
             budget=budget,
             price=plan.price,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from fewstep.errors import InvalidInput
+from fewstep.networks.pruning.architecture import Repair
 from fewstep.networks.pruning.calibration_plan import CalibrationPlan
 
 Importance = Literal["magnitude", "reconstruction", "sensitivity"]
@@ -17,16 +18,20 @@ IMPORTANCES: tuple[Importance, ...] = get_args(Importance)
 class BandSurvey:
     """One band of a schedule's steps.
 
+    Errors are what one step of the band, run with a cut, changes final images by: mean squared, per
+    value, to first order.
+
     Attributes:
         rankings: By block, its units, the most important first.
-        unit_errors: By block, the mean squared change of the network's output without each unit.
-        body_errors: By block, the same without the whole body.
-        reuse_errors: By block, the same with what its body put out in the call before; none where
-            no call before ran the network on as many rows.
+        kept_errors: By block, then by number of units: the error with so many of the most important
+            ones kept, repaired. For each width that a search tries, but the full one.
+        body_errors: By block whose body can go, the error without it, repaired.
+        reuse_errors: By the same blocks, the error with what its body put out in the call before;
+            none where no call before ran the network on as many rows.
     """
 
     rankings: Mapping[str, tuple[int, ...]]
-    unit_errors: Mapping[str, tuple[float, ...]]
+    kept_errors: Mapping[str, Mapping[int, float]]
     body_errors: Mapping[str, float]
     reuse_errors: Mapping[str, float] = field(default_factory=dict)
 
@@ -38,11 +43,13 @@ class Survey:
     Attributes:
         calibration: The schedule.
         importance: What the rankings are by.
+        repair: What stands in for what was cut.
         bands: As many as the calibration has.
     """
 
     calibration: CalibrationPlan
     importance: Importance
+    repair: Repair
     bands: tuple[BandSurvey, ...]
 
     def __post_init__(self) -> None:
@@ -69,10 +76,14 @@ class Survey:
         return {
             "calibration": self.calibration.to_dict(),
             "importance": self.importance,
+            "repair": self.repair,
             "bands": [
                 {
                     "rankings": {name: list(units) for name, units in band.rankings.items()},
-                    "unit_errors": {name: list(e) for name, e in band.unit_errors.items()},
+                    "kept_errors": {
+                        name: {str(units): error for units, error in errors.items()}
+                        for name, errors in band.kept_errors.items()
+                    },
                     "body_errors": dict(band.body_errors),
                     "reuse_errors": dict(band.reuse_errors),
                 }
@@ -88,6 +99,7 @@ class Survey:
         return cls(
             calibration=CalibrationPlan.from_dict(values["calibration"]),
             importance=importance,  # type: ignore[arg-type]
+            repair=values["repair"],  # type: ignore[arg-type]
             bands=tuple(_band(band) for band in bands),
         )
 
@@ -95,7 +107,10 @@ class Survey:
 def _band(values: Mapping[str, Mapping[str, Sequence[float]]]) -> BandSurvey:
     return BandSurvey(
         rankings={name: tuple(map(int, units)) for name, units in values["rankings"].items()},
-        unit_errors={name: tuple(errors) for name, errors in values["unit_errors"].items()},
+        kept_errors={
+            name: {int(units): error for units, error in errors.items()}  # type: ignore[attr-defined]
+            for name, errors in values["kept_errors"].items()
+        },
         body_errors=dict(values["body_errors"]),  # type: ignore[arg-type]
         reuse_errors=dict(values["reuse_errors"]),  # type: ignore[arg-type]
     )

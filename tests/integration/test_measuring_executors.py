@@ -68,7 +68,9 @@ def test_actors_that_each_calibrate_find_what_one_thread_finds(
 
 @pytest.mark.slow
 def test_an_actor_surveys_and_times_as_a_thread_does(inline: TileScorer, actors: RayScorer) -> None:
-    assert actors.survey(SURVEYED, "reconstruction") == inline.survey(SURVEYED, "reconstruction")
+    assert actors.survey(SURVEYED, "reconstruction", "ridge") == inline.survey(
+        SURVEYED, "reconstruction", "ridge"
+    )
     assert actors.device_name() == inline.device_name()
     assert min(actors.seconds([FULL, THIN])) > 0.0
 
@@ -79,9 +81,9 @@ def test_killing_the_actor_that_answers_changes_nothing(
 ) -> None:
     killer = threading.Thread(target=kill_busy_actor, args=("TileActor.answer",))
     killer.start()
-    found = actors.survey(SURVEYED, "magnitude")
+    found = actors.survey(SURVEYED, "magnitude", "ridge")
     killer.join()
-    assert found == inline.survey(SURVEYED, "magnitude")
+    assert found == inline.survey(SURVEYED, "magnitude", "ridge")
 
 
 @pytest.mark.slow

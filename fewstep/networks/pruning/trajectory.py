@@ -36,6 +36,33 @@ class InBatches(nn.Module):
         return torch.cat([self.network(*rows) for rows in slices])
 
 
+class Switch(nn.Module):
+    """A network at some calls of a program, and another one at the others.
+
+    Args:
+        usual: the one.
+        other: the other.
+        runs_other: for each call whether it runs the other.
+    """
+
+    def __init__(self, usual: nn.Module, other: nn.Module, runs_other: Sequence[bool]) -> None:
+        super().__init__()
+        self.usual = usual
+        self.other = other
+        self.runs_other = runs_other
+        self.call = 0
+
+    def before(self, call: int) -> None:
+        """Hear which call comes next: for `run_told`."""
+        self.call = call
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Call the network of the call."""
+        network = self.other if self.runs_other[self.call] else self.usual
+        output: Tensor = network(*inputs)
+        return output
+
+
 def run_told(
     program: Program,
     denoiser: Denoiser,

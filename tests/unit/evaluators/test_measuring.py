@@ -26,16 +26,17 @@ def task() -> Task:
 
 def test_a_survey_s_key_says_everything_it_depends_on_and_nothing_else(task: Task) -> None:
     plan = PLAN
-    key = survey_key(task, plan, "magnitude")
-    assert survey_key(replace(task, reference_sha256="0" * 64), plan, "magnitude") == key
+    key = survey_key(task, plan, "magnitude", "ridge")
+    assert survey_key(replace(task, reference_sha256="0" * 64), plan, "magnitude", "ridge") == key
     others = {
-        survey_key(task, plan, "reconstruction"),
-        survey_key(task, replace(plan, num_images=17), "magnitude"),
-        survey_key(replace(task, weights_sha256="0" * 64), plan, "magnitude"),
-        survey_key(replace(task, guidance_scale=2.0), plan, "magnitude"),
-        survey_key(replace(task, clip_denoised=False), plan, "magnitude"),
+        survey_key(task, plan, "reconstruction", "ridge"),
+        survey_key(task, plan, "magnitude", "none"),
+        survey_key(task, replace(plan, num_images=17), "magnitude", "ridge"),
+        survey_key(replace(task, weights_sha256="0" * 64), plan, "magnitude", "ridge"),
+        survey_key(replace(task, guidance_scale=2.0), plan, "magnitude", "ridge"),
+        survey_key(replace(task, clip_denoised=False), plan, "magnitude", "ridge"),
     }
-    assert len(others | {key}) == 6
+    assert len(others | {key}) == 7
 
 
 def test_a_time_s_key_says_chip_network_and_arithmetic_but_neither_weights_nor_guidance(

@@ -236,7 +236,7 @@ def test_a_model_without_classes_is_repaired_surveyed_and_timed_too(tmp_path: Pa
     with closing(InlineScorer(task, roots=[tmp_path])) as scorer:
         (found,) = _score(scorer, candidate(architecture(THIN, THIN, plan=plan)))
         assert found.fid is not None
-        assert len(scorer.survey(plan, "reconstruction").bands) == 2
+        assert len(scorer.survey(plan, "reconstruction", "ridge").bands) == 2
         assert scorer.seconds([THIN])[0] > 0.0
 
 

@@ -55,7 +55,7 @@ def survey() -> Survey:
     blocks = architectures().blocks
     calibration = CalibrationPlan(solver="ddim", times=times_space().candidate(BEST).times)
     bands = tuple(_band(blocks, band) for band in range(3))
-    return Survey(calibration=calibration, importance="sensitivity", bands=bands)
+    return Survey(calibration=calibration, importance="sensitivity", repair="ridge", bands=bands)
 
 
 def _band(blocks: tuple[PrunableBlock, ...], band: int) -> BandSurvey:
@@ -67,10 +67,16 @@ def _band(blocks: tuple[PrunableBlock, ...], band: int) -> BandSurvey:
     }
     return BandSurvey(
         rankings={n: tuple(sorted(range(len(e)), key=lambda u: -e[u])) for n, e in errors.items()},
-        unit_errors=errors,
+        kept_errors={name: _by_units_kept(own) for name, own in errors.items()},
         body_errors={name: 0.8 * sum(own) for name, own in errors.items()},
         reuse_errors={name: 0.1 * sum(own) for name, own in errors.items()},
     )
+
+
+def _by_units_kept(errors: tuple[float, ...]) -> dict[int, float]:
+    """What all but so many of the worst units err by; errors of units add up."""
+    ascending = sorted(errors)
+    return {kept: sum(ascending[: len(errors) - kept]) for kept in range(1, len(errors))}
 
 
 def draw(text: str) -> float:

@@ -31,7 +31,7 @@ REMOVED = NetworkConfiguration.of({NAME: BlockChoice("removed")})
 def band(reused: float | None) -> BandSurvey:
     """One whose body's removal errs by 1."""
     reuse = {} if reused is None else {NAME: reused}
-    return BandSurvey(rankings={}, unit_errors={}, body_errors={NAME: 1.0}, reuse_errors=reuse)
+    return BandSurvey(rankings={}, kept_errors={}, body_errors={NAME: 1.0}, reuse_errors=reuse)
 
 
 def test_a_reused_body_errs_more_the_older_it_is_but_no_more_than_a_removed_one() -> None:

@@ -21,6 +21,7 @@ from fewstep.networks.pruning.importance import (
 )
 from fewstep.networks.pruning.importance_sensitivity import output_sensitivity
 from fewstep.networks.pruning.importance_taylor import taylor
+from fewstep.networks.pruning.output_probe import probe_at
 from fewstep.networks.pruning.slicing import end_of_body, sliced
 from tests.unit.networks.pruning.cases import case
 from tests.unit.networks.pruning.test_slicing import _groups_and_channels_within, permuted
@@ -164,8 +165,8 @@ def _all_scores(network: UNet, calibration: Calibration) -> dict[str, Scores]:
             network, images, None, PROCESS, times=[0.1, 0.5], noise=starts(4), min_loss_share=0.0
         ),
         "sensitivity": output_sensitivity(
-            network, PROGRAM, denoise_with(NAME, count=2), starts(2), call=1
-        ).units,
+            probe_at(network, PROGRAM, denoise_with(NAME, count=2), starts(2), call=1)
+        ),
         "channels": magnitude(network, granularity="channels"),
     }
 

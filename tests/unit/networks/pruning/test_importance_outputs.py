@@ -19,6 +19,7 @@ from fewstep.networks.pruning.configuration import BlockChoice, Mode, NetworkCon
 from fewstep.networks.pruning.importance import Scores, coupled_slices
 from fewstep.networks.pruning.importance_sensitivity import output_sensitivity
 from fewstep.networks.pruning.importance_taylor import taylor
+from fewstep.networks.pruning.output_probe import OutputProbe, probe_at
 from fewstep.networks.pruning.slicing import sliced
 from fewstep.networks.zoo.digits_data import load_digits_images
 from fewstep.running import run
@@ -155,12 +156,15 @@ def _states_of_call(call: int, scale: float) -> list[tuple[Tensor, ...]]:
     return given[call : call + 1]
 
 
+def _probe(call: int, *, scale: float = 1.0, count: int = 4) -> OutputProbe:
+    denoise = denoise_with(NAME, scale=scale, count=count)
+    return probe_at(network_of(NAME), PROGRAM, denoise, starts(count), call=call, micro_batch=5)
+
+
 def test_sensitivity_is_the_change_of_the_output_of_a_network_that_was_cut() -> None:
     call, scale = 2, 1.5
-    denoise = denoise_with(NAME, scale=scale, count=4)
-    found = output_sensitivity(
-        network_of(NAME), PROGRAM, denoise, starts(4), call=call, micro_batch=5
-    )
+    probe = _probe(call, scale=scale)
+    found = output_sensitivity(probe)
     (inputs,) = _states_of_call(call, scale)
     assert len(inputs[0]) == 8  # with the label, and without
     with torch.no_grad():
@@ -169,22 +173,17 @@ def test_sensitivity_is_the_change_of_the_output_of_a_network_that_was_cut() -> 
             mode: Mode = "heads" if name == "middle_block.1" else "groups"
             for unit in range(4):
                 kept = tuple(other for other in range(4) if other != unit)
-                choices = {name: BlockChoice(mode, kept)}
-                changed = case(NAME).cut(choices)(*inputs)
-                wanted = float((changed - full).square().mean())
-                assert found.units[name][unit] == pytest.approx(wanted, rel=1e-9)
-            gone = case(NAME).cut({name: BlockChoice("removed")})
-            wanted = float((gone(*inputs) - full).square().mean())
-            assert found.bodies[name] == pytest.approx(wanted, rel=1e-9)
-    assert set(found.units) == set(found.bodies) == set(blocks_of(NAME))
+                cut = case(NAME).cut({name: BlockChoice(mode, kept)})
+                wanted = float((cut(*inputs) - full).square().mean())
+                assert found[name][unit] == pytest.approx(wanted, rel=1e-9)
+                assert probe.change(cut) == pytest.approx(wanted, rel=1e-9)
+    assert set(found) == set(blocks_of(NAME))
+    assert probe.change(network_of(NAME)) == 0.0, "scored units come back"
 
 
 def test_reuse_is_the_change_by_a_network_that_adds_what_its_body_was_in_the_call_before() -> None:
     call, scale = 2, 1.5
-    denoise = denoise_with(NAME, scale=scale, count=4)
-    found = output_sensitivity(
-        network_of(NAME), PROGRAM, denoise, starts(4), call=call, micro_batch=5
-    )
+    probe = _probe(call, scale=scale)
     ((before,), (inputs,)) = (_states_of_call(c, scale) for c in (call - 1, call))
     with torch.no_grad():
         full = network_of(NAME)(*inputs)
@@ -194,16 +193,13 @@ def test_reuse_is_the_change_by_a_network_that_adds_what_its_body_was_in_the_cal
             reusing = NetworkConfiguration.of({name: BlockChoice("reused")})
             changed = sliced(network_of(NAME), reusing, cache=cache)(*inputs)
             wanted = float((changed - full).square().mean())
-            assert found.reused[name] == pytest.approx(wanted, rel=1e-9)
+            assert probe.change_by_reuse(blocks_of(NAME)[name]) == pytest.approx(wanted, rel=1e-9)
             assert wanted > 0.0
-    assert set(found.reused) == set(blocks_of(NAME))
 
 
 def test_nothing_is_reused_at_the_first_call() -> None:
-    found = output_sensitivity(
-        network_of(NAME), PROGRAM, denoise_with(NAME, count=2), starts(2), call=0
-    )
-    assert found.reused == {}
+    probe = _probe(0, count=2)
+    assert {probe.change_by_reuse(block) for block in blocks_of(NAME).values()} == {None}
 
 
 def test_calls_that_there_are_not_are_refused() -> None:
@@ -215,6 +211,6 @@ def test_calls_that_there_are_not_are_refused() -> None:
 
     denoise = denoise_with(NAME, count=4)
     with pytest.raises(InvalidInput, match="call=3: allowed: 0 to 2"):
-        output_sensitivity(network_of(NAME), PROGRAM, denoise, starts(4), call=3)
+        probe_at(network_of(NAME), PROGRAM, denoise, starts(4), call=3)
     with pytest.raises(InvalidInput, match="call=1: it does not run the network"):
-        output_sensitivity(network_of(NAME), PROGRAM, silent, starts(4), call=1)
+        probe_at(network_of(NAME), PROGRAM, silent, starts(4), call=1)

@@ -1,13 +1,16 @@
-"""Fronts of cost and distance: who dominates whom, and by how much one front is worse.
+"""Points of cost and distance: who dominates whom, and by how much one front is worse.
 
-Both are to be small. Plain values and sums; nothing here knows where points come from.
+Both are to be small.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from pymoo.indicators.hv import HV
 
 from fewstep.errors import InvalidInput
 
@@ -43,24 +46,6 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Marked:
-    """A point of a union over call counts.
-
-    Attributes:
-        calls: Network calls of its schedule.
-        point: The point.
-        is_on_front: No point of the union dominates it, of any number of calls.
-        shorter: Names of the points with fewer calls that dominate it, cheapest first: where there
-            are any, cutting calls does more than cutting the network.
-    """
-
-    calls: int
-    point: Point
-    is_on_front: bool
-    shorter: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
     """A point of another front, and the best of ours that costs no more.
 
@@ -81,28 +66,18 @@ class Gap:
     is_above: bool
 
 
-def dominates(a: Point, b: Point) -> bool:
-    """Whether `a` is as good as `b` in cost and distance and better in one; errors do not count."""
-    return a.cost <= b.cost and a.fid <= b.fid and (a.cost, a.fid) != (b.cost, b.fid)
-
-
 def dominated_by(point: Point, others: Iterable[Point]) -> list[Point]:
-    """Those of `others` that dominate `point`, in order of cost. Points do not dominate equals."""
-    return sorted(other for other in others if dominates(other, point))
+    """Those of `others` that are as good as `point` in cost and distance and better in one.
 
-
-def non_dominated(points: Iterable[Point]) -> list[Point]:
-    """The front: points that no other dominates, each once, in order of cost.
-
-    Points of equal cost and distance all stay, unless they are equal in name and error too.
+    In order of cost; standard errors do not count.
     """
-    front: list[Point] = []
-    for point in sorted(set(points)):
-        last = front[-1] if front else None
-        is_equal = last is not None and (last.cost, last.fid) == (point.cost, point.fid)
-        if last is None or is_equal or point.fid < last.fid:
-            front.append(point)
-    return front
+    return sorted(
+        other
+        for other in others
+        if other.cost <= point.cost
+        and other.fid <= point.fid
+        and (other.cost, other.fid) != (point.cost, point.fid)
+    )
 
 
 def hypervolume(points: Iterable[Point], reference: tuple[float, float]) -> float:
@@ -111,13 +86,8 @@ def hypervolume(points: Iterable[Point], reference: tuple[float, float]) -> floa
     That is the union of the rectangles from each point to the reference; points that are not below
     it in both have none.
     """
-    most_cost, most_fid = reference
-    inside = [p for p in points if p.cost < most_cost and p.fid < most_fid]
-    area, height = 0.0, most_fid
-    for point in non_dominated(inside):
-        area += (most_cost - point.cost) * (height - point.fid)
-        height = point.fid
-    return area
+    values = np.array([(point.cost, point.fid) for point in points]).reshape(-1, 2)
+    return float(HV(ref_point=np.array(reference))(values)) if len(values) else 0.0
 
 
 def above(front: Iterable[Point], other: Iterable[Point], *, sigmas: float = 2.0) -> list[Gap]:
@@ -134,29 +104,6 @@ def above(front: Iterable[Point], other: Iterable[Point], *, sigmas: float = 2.0
     """
     ours = sorted(front, key=lambda p: (p.fid, p.standard_error, p))
     return [_gap(point, ours, sigmas) for point in sorted(other)]
-
-
-def union(fronts: Mapping[int, Sequence[Point]]) -> list[Marked]:
-    """The points of all call counts as one list in order of cost, each with its marks.
-
-    Args:
-        fronts: points by the network calls of their schedules; costs are those of a whole
-            schedule, so that call counts can be compared.
-    """
-    every = [(calls, point) for calls, points in fronts.items() for point in points]
-    on_front = set(non_dominated(point for _, point in every))
-    return [
-        Marked(
-            calls=calls,
-            point=point,
-            is_on_front=point in on_front,
-            shorter=tuple(
-                other.name
-                for other in dominated_by(point, (p for fewer, p in every if fewer < calls))
-            ),
-        )
-        for calls, point in sorted(every, key=lambda pair: (pair[1], pair[0]))
-    ]
 
 
 def _gap(point: Point, ours: Sequence[Point], sigmas: float) -> Gap:

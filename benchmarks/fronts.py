@@ -49,8 +49,10 @@ PRUNED: dict[str, dict[str, object]] = {
     "pruned, no repair": {"mode": "steps", "reuse": True, "repair": "none"},
     "pruned, one network for all steps": {},
 }
+RIVALS = ("uniform", "magnitude, no repair", "reuse")
 LAYER_SKIPS = "layer skips, published"
 SCHEDULES = "schedules alone"
+METHODS = [*PRUNED, *RIVALS, LAYER_SKIPS]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,15 +79,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _cells(options: argparse.Namespace) -> Iterator[tuple[int, int, str]]:
     """What is measured, in order: of each seed all schedules alone first."""
-    methods = [*PRUNED, *RIVALS, LAYER_SKIPS]
     for seed in options.seeds:
         for nfe in sorted({*options.shorter, *options.nfe}):
             yield nfe, seed, SCHEDULES
         for nfe in options.nfe:
-            yield from ((nfe, seed, method) for method in methods)
-
-
-RIVALS = ("uniform", "magnitude, no repair", "reuse")
+            yield from ((nfe, seed, method) for method in options.methods)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--solver", default="dpm-solver++-2m")
     parser.add_argument("--nfe", nargs="+", type=int, default=[4, 6, 10])
     parser.add_argument("--shorter", nargs="*", type=int, default=[3, 5, 8], help="calls beside")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--budget", type=int, default=120_000, help="network calls per search")
     parser.add_argument("--fidelities", nargs="+", type=int, default=[128, 512])

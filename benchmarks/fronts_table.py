@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any, TypedDict
 
@@ -31,6 +32,23 @@ class Row(TypedDict):
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A method beside ours.
+
+    Attributes:
+        seeds: Those it was measured with.
+        volumes: For each its hypervolume, the searched schedule on the full network included.
+        points: How many points it has in all.
+        above: At how many of them ours are more than `NOISE` standard errors above.
+    """
+
+    seeds: Sequence[int]
+    volumes: Sequence[float]
+    points: int
+    above: int
+
+
 def points_of(rows: Iterable[Row]) -> list[Point]:
     """Points that were scored on every set."""
     return [
@@ -49,12 +67,12 @@ def points_of(rows: Iterable[Row]) -> list[Point]:
 def markdown(rows: Sequence[Row]) -> str:
     """One section per number of calls that was pruned: fronts, then how methods compare."""
     counts = sorted({row["nfe"] for row in rows if row["method"] == OURS})
-    return "\n".join(line for nfe in counts for line in _section(rows, nfe)) + "\n"
+    lines = [line for nfe in counts for line in _section(rows, nfe)]
+    return "\n".join([*lines, *(_union(rows, counts) if len(counts) > 1 else [])]) + "\n"
 
 
 def _section(rows: Sequence[Row], nfe: int) -> list[str]:
     mine = [row for row in rows if row["nfe"] == nfe]
-    seeds = sorted({row["seed"] for row in mine if row["method"] == OURS})
     first = mine[0]
     lines = [
         f"## {first['model']}, {nfe} calls",
@@ -75,7 +93,7 @@ def _section(rows: Sequence[Row], nfe: int) -> list[str]:
         "|---|---|---|",
     ]
     methods = dict.fromkeys(row["method"] for row in mine)
-    lines += [_comparison_line(rows, nfe, seeds, method) for method in methods]
+    lines += [_comparison_line(rows, nfe, method) for method in methods]
     return [*lines, ""]
 
 
@@ -90,22 +108,77 @@ def _points_line(row: Row, rows: Sequence[Row]) -> str:
     return f"| {row['method']} | {row['seed']} | {'; '.join(cells)} |"
 
 
-def _comparison_line(rows: Sequence[Row], nfe: int, seeds: Sequence[int], method: str) -> str:
-    volumes, count, total = [], 0, 0
+def comparison(rows: Sequence[Row], nfe: int, method: str) -> Comparison:
+    """Hold a method's points at a number of calls against ours, seed by seed.
+
+    Ours are the pruned points of that many calls, and searched schedules of so many and fewer on
+    the full network: the front that a search service shows.
+    """
+    seeds = sorted({row["seed"] for row in rows if (row["nfe"], row["method"]) == (nfe, method)})
+    volumes, gaps = [], []
     for seed in seeds:
         of_seed = [row for row in rows if row["seed"] == seed]
         alone = [r for r in of_seed if r["method"] == SCHEDULES and r["nfe"] <= nfe]
         full = points_of(r for r in alone if r["nfe"] == nfe)[0]
         theirs = points_of(r for r in of_seed if (r["nfe"], r["method"]) == (nfe, method))
         ours = points_of(r for r in of_seed if (r["nfe"], r["method"]) == (nfe, OURS))
-        reference = (full.cost * (1 + 1e-9), 2 * full.fid)
-        volumes.append(hypervolume([*theirs, full], reference))
-        gaps = above([*ours, *points_of(alone)], theirs, sigmas=NOISE)
-        count, total = count + sum(gap.is_above for gap in gaps), total + len(gaps)
+        volumes.append(hypervolume([*theirs, full], _reference(full)))
+        gaps += above([*ours, *points_of(alone)], theirs, sigmas=NOISE)
+    return Comparison(
+        seeds=seeds,
+        volumes=volumes,
+        points=len(gaps),
+        above=sum(gap.is_above for gap in gaps),
+    )
+
+
+def _reference(full: Point) -> tuple[float, float]:
+    """Where hypervolumes end: at the cost of a schedule, and twice its distance."""
+    return full.cost * (1 + 1e-9), 2 * full.fid
+
+
+def _comparison_line(rows: Sequence[Row], nfe: int, method: str) -> str:
+    found = comparison(rows, nfe, method)
+    shown = _volumes(found.volumes)
+    return f"| {method} | {shown} | {found.above} of {found.points} |"
+
+
+def _union(rows: Sequence[Row], counts: Sequence[int]) -> list[str]:
+    """All numbers of calls together: what pruned points add to schedules alone."""
+    lines = [
+        "## All numbers of calls",
+        "",
+        f"Hypervolume up to {max(counts)} passes and twice the FID of the searched schedule with "
+        f"so many calls, by seed; pruned points are those of {', '.join(map(str, counts))} calls. "
+        "Dominated: schedules on the full network that cost no less and are no better than some "
+        "pruned one.",
+        "",
+        "| points | hypervolume, by seed | schedules dominated |",
+        "|---|---|---|",
+    ]
+    alone, both, dominated, total = [], [], 0, 0
+    for seed in sorted({row["seed"] for row in rows if row["nfe"] == max(counts)}):
+        of_seed = [row for row in rows if row["seed"] == seed]
+        schedules = points_of(row for row in of_seed if row["method"] == SCHEDULES)
+        pruned = points_of(row for row in of_seed if row["method"] == OURS)
+        (full,) = points_of(
+            r for r in of_seed if (r["nfe"], r["method"]) == (max(counts), SCHEDULES)
+        )
+        alone.append(hypervolume(schedules, _reference(full)))
+        both.append(hypervolume([*schedules, *pruned], _reference(full)))
+        dominated += sum(bool(dominated_by(point, pruned)) for point in schedules)
+        total += len(schedules)
+    return [
+        *lines,
+        f"| {SCHEDULES} | {_volumes(alone)} | |",
+        f"| with {OURS} ones | {_volumes(both)} | {dominated} of {total} |",
+        "",
+    ]
+
+
+def _volumes(volumes: Sequence[float]) -> str:
     shown = ", ".join(f"{volume:.3f}" for volume in volumes)
-    spread = f" (mean {fmean(volumes):.3f} ± {_error(volumes):.3f})" if len(volumes) > 1 else ""
-    return f"| {method} | {shown}{spread} | {count} of {total} |"
-
-
-def _error(values: Sequence[float]) -> float:
-    return stdev(values) / math.sqrt(len(values))
+    if len(volumes) < 2:
+        return shown
+    error = stdev(volumes) / math.sqrt(len(volumes))
+    return f"{shown} (mean {fmean(volumes):.3f} ± {error:.3f})"

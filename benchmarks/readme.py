@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import readme_colour, readme_solvers
+from benchmarks import readme_colour, readme_fronts, readme_solvers
 from benchmarks.searches_table import Row, grids_of, uniform_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,11 +33,15 @@ def with_numbers(readme: str) -> str:
 
 
 def render() -> str:
-    """The tables of searches, solvers, guidance and chains; the lines on speed and memory."""
+    """All tables, and the lines on speed and memory."""
     rows: list[Row] = json.loads((RESULTS / SEARCHES).read_text(encoding="utf-8"))
     solvers = dict.fromkeys(str(row["report"]["solver"]) for row in rows)
     tables = [_table([row for row in rows if row["report"]["solver"] == s]) for s in solvers]
-    solver_tables = [*readme_solvers.tables(), *readme_colour.section()]
+    solver_tables = [
+        *readme_solvers.tables(),
+        *readme_colour.section(),
+        *readme_fronts.section(),
+    ]
     lines = [*tables, _command(rows), "", *solver_tables, *_costs()]
     return "\n".join([*lines, *readme_solvers.overhead(), ""])
 

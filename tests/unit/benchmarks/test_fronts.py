@@ -1,0 +1,108 @@
+"""The benchmark of fronts: what its tables say of rows, and that no cell is measured twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.fronts import main
+from benchmarks.fronts_table import OURS, SCHEDULES, Row, comparison, markdown
+from benchmarks.readme_fronts import fronts
+
+
+def row(nfe: int, seed: int, method: str, points: dict[float, float]) -> Row:
+    """Points by cost, each with a standard error of 0.1."""
+    return {
+        "key": f"{nfe}|{seed}|{method}",
+        "model": "zoo:digits",
+        "weights_sha256": "w",
+        "nfe": nfe,
+        "seed": seed,
+        "method": method,
+        "budget": 1000,
+        "num_samples": 64,
+        "sets": 2,
+        "points": [
+            {"name": f"{nfe} at {cost}", "cost": cost, "fid": fid, "standard_error": 0.1}
+            for cost, fid in points.items()
+        ],
+        "seconds": 1.0,
+    }
+
+
+def rows_of(seed: int, *, uniform: float) -> list[Row]:
+    """Four calls and two; uniform cuts of the former to 3.2 passes."""
+    return [
+        row(2, seed, SCHEDULES, {2.0: 6.0}),
+        row(4, seed, SCHEDULES, {4.0: 2.0}),
+        row(2, seed, OURS, {1.5: 7.0}),
+        row(4, seed, OURS, {3.5: 2.2, 1.9: 5.0}),
+        row(4, seed, "uniform", {3.2: uniform, 2.1: 5.5}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("uniform", "above"),
+    [(5.0, 0), (4.72, 0), (4.71, 1), (1.0, 1)],  # 2 * sqrt(0.1^2 + 0.1^2) = 0.283
+)
+def test_ours_is_held_against_each_point_with_what_costs_no_more(
+    uniform: float, above: int
+) -> None:
+    found = comparison(rows_of(0, uniform=uniform), 4, "uniform")
+    assert (found.points, found.above) == (2, above)
+
+
+def test_hypervolumes_end_at_the_full_schedule_and_twice_its_distance() -> None:
+    rows = rows_of(0, uniform=3.0)
+    assert comparison(rows, 4, OURS).volumes == pytest.approx([0.5 * 1.8])
+    assert comparison(rows, 4, "uniform").volumes == pytest.approx([0.8 * 1.0])
+    assert comparison(rows, 4, SCHEDULES).volumes == pytest.approx([0.0], abs=1e-6)
+
+
+def test_pruned_points_that_shorter_schedules_beat_are_marked() -> None:
+    rows = [*rows_of(0, uniform=3.0), row(3, 0, SCHEDULES, {3.0: 2.1})]
+    table = markdown(rows)
+    assert "| pruned | 0 | 3.50: 2.200 ± 0.100 (behind 3 at 3.0); 1.90: 5.000 ± 0.100 |" in table
+    # up to 4 passes and 4: the schedule of 3 calls, then what 3.5 adds, which is nothing
+    assert "| schedules alone | 1.900 | |" in table
+    assert "| with pruned ones | 1.900 | 1 of 3 |" in table, "that of 2 calls is behind 1.9"
+
+
+def test_the_readme_says_what_is_left_of_the_quality_within_a_share_of_the_cost() -> None:
+    rows = [*rows_of(0, uniform=2.4), *rows_of(1, uniform=5.4)]
+    lines = fronts(rows, "fronts-digits")
+    assert "| 4 | pruned | 2.50 ± 0.00 | 2.50 ± 0.00 | 2.50 ± 0.00 |  |  |" in lines
+    # 2.4 and 5.4 over 2.0 within 3.4; 5.5 within 2.8; nothing within 2.2 but 2.1
+    assert "| 4 | uniform | 1.95 ± 0.75 | 2.75 ± 0.00 | 2.75 ± 0.00 | 1 of 2 | 1 of 4 |" in lines
+
+
+@pytest.mark.slow
+def test_every_cell_is_measured_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "fronts.json"
+    short = "nfe=2 seeds=0 budget=2000 paper-fraction=0.0005 fidelities=64"
+    short += " report-images=16 report-sets=2 slots=1"
+    options = [part for pair in short.split() for part in f"--{pair}".split("=")]
+    command = [
+        *options,
+        "--methods",
+        OURS,
+        "reuse",
+        "--shorter",
+        "--scores",
+        str(tmp_path / "scores.jsonl"),
+        "--out",
+        str(out),
+    ]
+    assert main(command) == 0
+    first = capsys.readouterr()
+    rows = json.loads(out.read_text("utf-8"))
+    methods = [SCHEDULES, OURS, "reuse"]
+    assert [r["method"] for r in rows] == methods
+    assert first.err.count("...") == len(methods)
+    assert all(point["cost"] < 2.0 for r in rows[1:] for point in r["points"])
+    assert {len(point["fids"]) for r in rows for point in r["points"]} == {2}
+    assert main(command) == 0
+    assert capsys.readouterr() == (first.out, "")
+    assert json.loads(out.read_text("utf-8")) == rows

@@ -45,9 +45,9 @@ from space.candidate import Candidate
 MAX_SAVING = 0.5
 POINTS = 8
 PRUNED: dict[str, dict[str, object]] = {
-    "pruned": {"mode": "steps", "reuse": True},
-    "pruned, no repair": {"mode": "steps", "reuse": True, "repair": "none"},
-    "pruned, one network for all steps": {},
+    "pruned": {},
+    "pruned, no repair": {"repair": "none"},
+    "pruned, one network for all steps": {"mode": "shared"},
 }
 RIVALS = ("uniform", "magnitude, no repair", "reuse")
 LAYER_SKIPS = "layer skips, published"

@@ -39,10 +39,11 @@ class PruningRequest(BaseModel):
             refits the weights that stay.
         importance: What decides which units go first.
         remove: Whether whole bodies of blocks may go.
-        reuse: Whether a body may be what it was in the call before.
+        reuse: Whether a body may be what it was in the call before; null: where it can be.
         calibration_images: Images on whose states moments and importance are measured.
         share: Of the budget, for this stage.
-        points: How many points of the front are reported; the first is the best within the limits.
+        points: How many points of the front are reported, spread over its cost; the first is the
+            best within the limits.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -50,14 +51,20 @@ class PruningRequest(BaseModel):
     objective: Objective = "macs"
     cost: Annotated[float | None, Field(gt=0.0, lt=1.0)] = None
     max_saving: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.25
-    mode: PruningMode = "shared"
+    mode: PruningMode = "steps"
     repair: Repair = "ridge"
     importance: PruningImportance = "reconstruction"
     remove: bool = True
-    reuse: bool = False
+    reuse: bool | None = None
     calibration_images: Annotated[int, Field(ge=1, le=MAX_IMAGES)] = 128
     share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
     points: Annotated[int, Field(ge=1, le=MAX_POINTS)] = 5
+
+    def may_reuse(self, *, guidance: Guidance, solver: Solver) -> bool:
+        """Whether bodies are reused: as asked for, else wherever it can be."""
+        if self.reuse is not None:
+            return self.reuse
+        return self.mode != "shared" and not _splits_labels(guidance, solver)
 
     @model_validator(mode="after")
     def _has_one_limit(self) -> Self:
@@ -104,13 +111,18 @@ def check_pruning(
         )
     if strategy == "paper":
         _check_paper(pruning)
-    if pruning.reuse and solver.is_split and guidance == "classifier-free":
+    if pruning.reuse and _splits_labels(guidance, solver):
         raise InvalidInput(
             f"pruning.reuse=True: {solver.name} calls the network now with one label of each image "
             "and now with two, whose bodies are not the same; allowed: false, or a solver that "
             "does not split guidance",
             field="pruning.reuse",
         )
+
+
+def _splits_labels(guidance: Guidance, solver: Solver) -> bool:
+    """Whether calls run the network with other numbers of labels, each with bodies of their own."""
+    return solver.is_split and guidance == "classifier-free"
 
 
 def _check_paper(pruning: PruningRequest) -> None:

@@ -11,6 +11,7 @@ from fewstep.networks.pruning.schedule_macs import configurations_of_steps, pass
 from fewstep.program import trace
 from fewstep.request import MIN_FIDELITY
 from fewstep.request_pruning import PruningRequest
+from fewstep.solvers import SOLVERS
 from search.conductor import Conductor
 from search.journal import Journal
 from search.measured import measured_seconds, surveyed
@@ -130,13 +131,14 @@ class Stage:
     def _space(self, calibration: CalibrationPlan) -> ArchitectureSpace:
         """All that may be cut."""
         pruning, blocks = self.pruning, self.scorer.blocks
-        bodies = removable_names(blocks)
+        bodies, guidance = removable_names(blocks), self.plan.price.guidance
+        may_reuse = pruning.may_reuse(guidance=guidance, solver=SOLVERS.get(self.plan.space.solver))
         return ArchitectureSpace(
             blocks=blocks,
             steps=calibration.steps,
             mode=pruning.mode,
             removable=bodies if pruning.remove else (),
-            reusable=bodies if pruning.reuse else (),
+            reusable=bodies if may_reuse else (),
             repair=pruning.repair,
             calibration=None if pruning.repair == "none" else calibration,
         )

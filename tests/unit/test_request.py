@@ -9,8 +9,10 @@ from typing import get_args
 import pytest
 
 from fewstep.errors import InvalidInput
+from fewstep.guidance import Guidance
 from fewstep.request import SearchRequest
-from fewstep.request_pruning import PruningImportance, PruningMode
+from fewstep.request_pruning import PruningImportance, PruningMode, PruningRequest
+from fewstep.solvers import SOLVERS
 from space.architectures import MODES
 from space.survey import IMPORTANCES
 
@@ -120,6 +122,26 @@ def test_a_request_without_pruning_does_not_speak_of_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("pruning", "guidance", "solver", "expected"),
+    [
+        ({}, "none", "ddim", True),
+        ({}, "classifier-free", "ddim", True),
+        ({}, "classifier", "ltsp4", True),
+        ({}, "classifier-free", "ltsp4", False),
+        ({"mode": "bands"}, "none", "ddim", True),
+        ({"mode": "shared"}, "none", "ddim", False),
+        ({"reuse": False}, "none", "ddim", False),
+        ({"reuse": True}, "classifier-free", "ddim", True),
+    ],
+)
+def test_bodies_are_reused_wherever_they_can_be_unless_asked_otherwise(
+    pruning: dict[str, object], guidance: Guidance, solver: str, expected: bool
+) -> None:
+    request = PruningRequest.model_validate(pruning)
+    assert request.may_reuse(guidance=guidance, solver=SOLVERS.get(solver)) is expected
+
+
+@pytest.mark.parametrize(
     "fields",
     [
         {"pruning": {"cost": 0.7, "mode": "steps", "reuse": True}},
@@ -216,10 +238,11 @@ def test_guidance_doubles_the_calls_of_an_image() -> None:
         ({"pruning": {"share": 1.0}}, "pruning.share", "less than 1"),
         ({"pruning": {"points": 13}}, "pruning.points", "12"),
         ({"pruning": {"cost": 0.5, "max_saving": 0.4}}, "pruning.max_saving", "one of the two"),
-        ({"pruning": {"reuse": True}}, "pruning.reuse", "'bands' or 'steps'"),
+        ({"pruning": {"reuse": True, "mode": "shared"}}, "pruning.reuse", "'bands' or 'steps'"),
         ({"pruning": {}, "dlg": {}}, "pruning", "allowed with dlg: null"),
         ({"pruning": {}, "strategy": "random"}, "pruning", "'evolution' or 'paper'"),
         ({"pruning": {"mode": "bands"}, "strategy": "paper"}, "pruning.mode", "max_saving"),
+        ({"pruning": {"reuse": False}, "strategy": "paper"}, "pruning.reuse", "max_saving"),
         ({"pruning": {"cost": 0.5}, "strategy": "paper"}, "pruning.cost", "max_saving"),
         (
             {"pruning": {"reuse": True, "mode": "steps"}, "solver": "ltsp4", "guidance_scale": 2.0},

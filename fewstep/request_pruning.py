@@ -42,8 +42,7 @@ class PruningRequest(BaseModel):
         reuse: Whether a body may be what it was in the call before; null: where it can be.
         calibration_images: Images on whose states moments and importance are measured.
         share: Of the budget, for this stage.
-        points: How many points of the front are reported, spread over its cost; the first is the
-            best within the limits.
+        points: How many points of the front are reported; the first is the best within the limits.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

@@ -39,7 +39,7 @@ PROMOTED_SHARE = 0.5
 POLISH_SHARE = 0.15
 """Of the budget, taken from the highest rung's part, for the polish at the end."""
 
-SEED_SHARE = 0.5
+SEED_SHARE = 0.7
 """Of the lowest rung's places, at most this much for seeds; equal parts for each opening."""
 
 RAMP_PLACES = 20

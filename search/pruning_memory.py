@@ -131,7 +131,8 @@ class Memory:
     def outcome(self) -> PruningOutcome:
         """What is handed over, of the highest rung on which any candidate was scored."""
         level = max((i for i, scored in enumerate(self._scored) if scored), default=0)
-        few = self._spread(level, self._plan.num_points)
+        budgeted = self._plan.has_budget
+        few = self._spread(level, self._plan.num_points) if budgeted else self._tiers(level)
         return PruningOutcome(
             points=tuple(self._front_point(one, level) for one in few),
             calls_spent=self._book.ledger.spent,

@@ -41,9 +41,8 @@ class PruningPlan:
         budget: Network calls that may be spent.
         price: What images of each candidate cost in calls; cuts do not change it.
         calls_per_image: Network calls of one image; the most, where searched options change it.
-        num_points: How many points of the front are handed over, at most. Without a budget the
-            best of each of so many equal intervals of cost, from `least` to the full one, are what
-            is promoted and polished.
+        num_points: How many points are handed over, at most: under a budget some of the front, else
+            the best of each of so many equal intervals of cost between `least` and the full one.
         seed: The request's seed.
         start_times: The genomes of the bases.
 
@@ -110,7 +109,7 @@ class PruningPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontPoint:
-    """A candidate that no other cut beats in both FID and cost.
+    """A candidate that is the best of its tier of cost, or under a budget on the front.
 
     Attributes:
         candidate: Schedule and architecture.
@@ -132,8 +131,9 @@ class PruningOutcome:
     """What stage 2 found.
 
     Attributes:
-        points: By FID, the best first; all by the same number of images. A front of cuts, spread
-            over the cost; empty where every cut failed.
+        points: By FID, the best first; all by the same number of images. Under a budget a front.
+            Else the best of each tier of cost, and others may dominate it: noise decides between
+            those that are alike, and more images later. Empty where every cut failed.
         calls_spent: Network calls by the ledger's count.
         history: The best FID so far after each batch; comparable within one `num_samples`.
     """

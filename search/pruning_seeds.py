@@ -86,8 +86,8 @@ def opening_seeds(
 ) -> list[ArchitectureGenome]:
     """Seeds of a newly allowed range, down to `least`; the first may be all that are scored.
 
-    Ends of paths, those first that err least by the survey, and uniform ratios in turn; then what
-    lies halfway.
+    Ends of greedy paths, those first that err least by the survey, pure reuse and uniform ratios,
+    in turn; then what lies halfway.
 
     Args:
         bounded: The limits now.
@@ -96,13 +96,16 @@ def opening_seeds(
         opened: The least share that was allowed before.
     """
     halfway = (bounded.least + opened) / 2
-    at_end, between = (
-        by_error([cheapest_above(path, bounded, share) for path in paths], bounded.space, survey)
+    ends, between = (
+        [cheapest_above(path, bounded, share) for path in paths]
         for share in (bounded.least, halfway)
     )
+    reuse = [ends.pop()] if _alternates(bounded.space) else []
+    greedy = by_error(ends, bounded.space, survey)
     _, *uniform = uniform_seeds(bounded).values()  # but for the full network
-    in_turn = chain.from_iterable(zip_longest(at_end, uniform))
-    return _distinct([*(genome for genome in in_turn if genome is not None), *between])
+    in_turn = chain.from_iterable(zip_longest(greedy, reuse, uniform))
+    seeds = [genome for genome in in_turn if genome is not None]
+    return _distinct([*seeds, *by_error(between, bounded.space, survey)])
 
 
 def budget_seeds(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from api.pruning_limits import check_limits
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.networks.card import ModelCard
 from fewstep.networks.guidance import check_guidance, label_guide, level_guide
 from fewstep.networks.models import resolve
 from fewstep.request import SearchRequest
 from search.plan import make_plan
+from search.pruning_limits import check_limits
 from store.settings import Settings
 
 

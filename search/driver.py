@@ -15,6 +15,7 @@ from search.journal import Journal
 from search.paper_layers import paper_layers
 from search.paper_stage import layer_plan
 from search.plan import Plan, make_plan
+from search.pruning_limits import check_limits
 from search.pruning_stage import Stage
 from search.report import SEARCHED, ReportRow, baselines, report
 from search.selection import select
@@ -38,7 +39,8 @@ def run_search(
     search that is run again over the journal of an interrupted one ends as that one would have.
 
     Raises:
-        InvalidInput: the request does not fit the model, or its budget pays for nothing.
+        InvalidInput: the request does not fit the model, its budget pays for nothing, or no network
+            is as cheap as it asks for. Nothing was spent.
         ScoringFailed: the machinery failed, or every candidate did.
         Cancelled, LeaseLost: from the journal.
     """
@@ -47,6 +49,8 @@ def run_search(
     plan = make_plan(
         request, card.make_process(), gradient_cost=gradient_cost, micro_batch=micro_batch
     )
+    if request.pruning is not None:
+        check_limits(request.pruning, card, steps=request.steps)
     ledger = plan.ledger()
     conductor = Conductor(scorer, journal, ledger)
     outcome = conductor.conduct("search", _strategy(request, plan, card))

@@ -32,6 +32,7 @@ BASE = ["--model", "zoo:digits", "--solver", "ddim"]
         ([*BASE, "--nfe", "4", "--search-option", "phi"], ["search_options[0]='phi'"]),
         ([*BASE, "--nfe", "4", "--dlg", "chains=48"], ["dlg.chains=48", "divisors of 256"]),
         ([*BASE, "--nfe", "4", "--dlg", "speed"], ["--dlg='speed'", "NAME=VALUE"]),
+        ([*BASE, "--nfe", "4", "--prune", "cost=0.01"], ["pruning.cost=0.01", "0.1943 and more"]),
         ([*BASE, "--nfe", "4", "--guidance", "x"], ["guidance='x'", "classifier"]),
         ([*BASE, "--nfe", "4", "--out", "/nowhere/at/all.json"], ["out=", "folder"]),
         ([*BASE, "--nfe", "37", "--strategy", "paper", "--budget", "10000000"], ["steps=37"]),

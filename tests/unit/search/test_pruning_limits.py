@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from api.pruning_limits import check_limits
 from fewstep.errors import InvalidInput
 from fewstep.networks.models import resolve
 from fewstep.request_pruning import PruningRequest
+from search.pruning_limits import check_limits
 
 IMPOSSIBLE = 1e-3
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.fronts_plot import plot
 from benchmarks.fronts_rivals import Start, rivals
 from benchmarks.fronts_table import Row, markdown
 from benchmarks.row_file import read_rows, write_rows
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{nfe} calls, seed {seed}, {method} ...", file=sys.stderr)
             rows.append(study.row(nfe, seed, method))
             write_rows(options.out, rows, markdown(rows))
+    plot(rows, options.out.with_suffix(".png"))
     print(markdown(rows))
     return 0
 
@@ -218,7 +220,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--report-sets", type=int, default=3)
     parser.add_argument("--slots", type=int, default=2)
     parser.add_argument("--scores", type=Path, default=Path("out/benchmark-scores.jsonl"))
-    parser.add_argument("--out", type=Path, required=True, help="JSON file; .md goes beside it")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="JSON file; .md and .png go beside it"
+    )
     return parser
 
 

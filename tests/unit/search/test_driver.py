@@ -88,7 +88,7 @@ def test_rows_are_numbered_in_ask_order_without_gaps() -> None:
 
 def test_a_cost_that_no_network_can_meet_is_refused_before_anything_is_scored() -> None:
     scorer = AnalyticScorer()
-    with pytest.raises(InvalidInput, match="0.1943 and more") as caught:
+    with pytest.raises(InvalidInput, match=r"0\.1943 and more") as caught:
         search(request(pruning={"cost": 0.01}), MemoryJournal(), scorer)
     assert (caught.value.field, scorer.computed) == ("pruning.cost", [])
 

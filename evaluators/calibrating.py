@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
@@ -93,20 +93,21 @@ class Calibrator:
                 for calls in by_band
             ]
 
-    def final_changes(self, plan: CalibrationPlan, cuts: Sequence[nn.Module]) -> list[float]:
-        """Mean squared change of final images, per value, by each cut where it runs in its band.
-
-        Args:
-            plan: the schedule, from the states of whose start images are made.
-            cuts: a network for each band; outside of it the full one runs.
+    def final_change(self, plan: CalibrationPlan, band: int, cut: nn.Module) -> float:
+        """Mean squared change of final images, per value, by a cut that runs in one band alone.
 
         Raises:
             InvalidInput: the plan cannot be run for this task.
         """
         program = calibration_program(plan, self._task, self._process)
+        bands = [node.network for node in program.nodes]
+        switches = (
+            Switch(self.network, self.network, [False] * len(bands)),
+            Switch(self.network, cut, [of_call == band for of_call in bands]),
+        )
         with torch.inference_mode(mode=False):
             states = self._states(program, min(plan.num_images, PROBE_IMAGES))
-            full, *cut = (
+            full, changed = (
                 run_told(
                     program,
                     states.denoise(InBatches(switch, self._task.numerics.micro_batch)),
@@ -114,18 +115,9 @@ class Calibrator:
                     noise=states.noise,
                     before=switch.before,
                 ).double()
-                for switch in self._switches(program, cuts)
+                for switch in switches
             )
-            return [float((images - full).square().mean()) for images in cut]
-
-    def _switches(self, program: Program, cuts: Sequence[nn.Module]) -> list[Switch]:
-        """Without any cut, then with one at a time."""
-        bands = [node.network for node in program.nodes]
-        alone = [
-            Switch(self.network, cut, [of_call == band for of_call in bands])
-            for band, cut in enumerate(cuts)
-        ]
-        return [Switch(self.network, self.network, [False] * len(bands)), *alone]
+            return float((changed - full).square().mean())
 
     def _calibrated(self, plan: CalibrationPlan) -> Calibration:
         program = calibration_program(plan, self._task, self._process)

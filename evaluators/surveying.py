@@ -7,7 +7,6 @@ it hardly shows. So each band has a gain, measured once with a little of every b
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 from evaluators.calibrating import Calibrator
@@ -41,24 +40,21 @@ def survey_of(
     probes = calibrator.probes(plan)
     scores = _scores(calibrator, plan, importance, probes)
     moments = None if repair == "none" else calibrator.moments(plan)
-    bands = [
-        _Band(probe, ranking(by_block), moments, band, repair)
-        for band, (by_block, probe) in enumerate(zip(scores, probes, strict=True))
-    ]
-    gains = _gains(calibrator, plan, bands)
-    measured = (band.survey(gain) for band, gain in zip(bands, gains, strict=True))
-    return Survey(calibration=plan, importance=importance, repair=repair, bands=tuple(measured))
+    bands = []
+    for place, (by_block, probe) in enumerate(zip(scores, probes, strict=True)):
+        band = _Band(probe, ranking(by_block), moments, place, repair)
+        bands.append(band.survey(_gain(calibrator, plan, band)))
+    return Survey(calibration=plan, importance=importance, repair=repair, bands=tuple(bands))
 
 
-def _gains(calibrator: Calibrator, plan: CalibrationPlan, bands: list[_Band]) -> list[float]:
-    """For each band the change of final images over that of the output, for one of its steps."""
-    cuts = [band.little() for band in bands]
-    steps = Counter(plan.band_of_step)
-    found = []
-    for place, change in enumerate(calibrator.final_changes(plan, cuts)):
-        of_output = bands[place].probe.change(cuts[place])
-        found.append(change / (steps[place] * of_output) if of_output > 0.0 else 1.0)
-    return found
+def _gain(calibrator: Calibrator, plan: CalibrationPlan, band: _Band) -> float:
+    """The change of final images by one step of a band, over that of the output there.
+
+    With a little of every block cut.
+    """
+    cut, steps = band.little(), plan.band_of_step.count(band.band)
+    of_images, of_output = calibrator.final_change(plan, band.band, cut), band.probe.change(cut)
+    return of_images / (steps * of_output) if of_output > 0.0 else 1.0
 
 
 class _Band:
@@ -77,7 +73,6 @@ class _Band:
         self.moments = moments
         self.band = band
         self.repair = repair
-
         self.blocks = adm_blocks(probe.network.config)
 
     def survey(self, gain: float) -> BandSurvey:

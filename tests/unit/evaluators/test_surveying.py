@@ -76,16 +76,15 @@ def test_errors_order_cuts_of_all_bands_as_changes_of_final_images_do(
 ) -> None:
     found = scorer.survey(LONG, "reconstruction", "none")
     network, probes = runner.calibrator.network, runner.calibrator.probes(LONG)
+    assert runner.calibrator.final_change(LONG, 0, network) == 0.0
     errors, of_output, of_images = [], [], []
     for band, measured in enumerate(found.bands):
         for ladder in ladders_of(scorer.blocks):
             name = ladder.block.name
             choice = ladder.choice(1, measured.rankings[name])
             cut = sliced(network, NetworkConfiguration.of({name: choice}))
-            in_band = [cut if place == band else network for place in range(len(found.bands))]
-            final = runner.calibrator.final_changes(LONG, in_band)
-            assert [change == 0.0 for change in final] == [n is network for n in in_band]
-            of_images.append(final[band] / LONG.band_of_step.count(band))
+            final = runner.calibrator.final_change(LONG, band, cut)
+            of_images.append(final / LONG.band_of_step.count(band))
             of_output.append(probes[band].change(cut))
             errors.append(measured.kept_errors[name][ladder.units[1]])
     assert spearmanr(errors, of_images).statistic > 0.75

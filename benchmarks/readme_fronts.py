@@ -13,7 +13,7 @@ from benchmarks.fronts_table import OURS, SCHEDULES, Row, comparison, points_of
 from benchmarks.pruning_seconds import SHARES as CUT_TO
 
 RESULTS = Path(__file__).resolve().parent / "results"
-SHARES = (0.85, 0.7, 0.55)
+SHARES = (0.85, 0.75, 0.6)
 """Of the searched schedule's cost, at which fronts are read."""
 
 
@@ -39,6 +39,8 @@ def fronts(rows: Sequence[Row], stem: str) -> list[str]:
         f"seeds ({first['sets']} sets of {first['num_samples']:,} images, "
         f"{first['budget']:,} network calls a search). Hypervolume: in how many seeds that of "
         f"`pruned` is higher. Every point: `benchmarks/results/{stem}.md` (`make bench-pruning`).",
+        "",
+        f"![FID over cost, a line for each seed]({RESULTS.parent.name}/results/{stem}.png)",
         "",
         f"| calls | method | {shares} | `pruned` has more hypervolume | `pruned` above |",
         "|---|---" + "|---" * (len(SHARES) + 2) + "|",

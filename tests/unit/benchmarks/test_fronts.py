@@ -74,7 +74,7 @@ def test_the_readme_says_what_is_left_of_the_quality_within_a_share_of_the_cost(
     rows = [*rows_of(0, uniform=2.4), *rows_of(1, uniform=5.4)]
     lines = fronts(rows, "fronts-digits")
     assert "| 4 | pruned | 2.50 ± 0.00 | 2.50 ± 0.00 | 2.50 ± 0.00 |  |  |" in lines
-    # 2.4 and 5.4 over 2.0 within 3.4; 5.5 within 2.8; nothing within 2.2 but 2.1
+    # 2.4 and 5.4 over 2.0 within 3.4; 5.5 within 3.0 and 2.4
     assert "| 4 | uniform | 1.95 ± 0.75 | 2.75 ± 0.00 | 2.75 ± 0.00 | 1 of 2 | 1 of 4 |" in lines
 
 

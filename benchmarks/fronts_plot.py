@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.front_points import Point
+from benchmarks.front_points import Point, dominated_by
 from benchmarks.fronts_table import OURS, SCHEDULES, Row, points_of
 
 _STYLES = {
@@ -22,7 +22,7 @@ _MOST = 3.0
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """One line for each method and seed; stars are searched schedules on the full network."""
+    """A staircase for each method and seed; stars are searched schedules on the full network."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -30,7 +30,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
 
     counts = sorted({row["nfe"] for row in rows if row["method"] == OURS})
     figure, panels = pyplot.subplots(
-        1, len(counts), figsize=(4.2 * len(counts), 4.2), layout="constrained", squeeze=False
+        1, len(counts), figsize=(4.2 * len(counts), 4.6), layout="constrained", squeeze=False
     )
     for axes, nfe in zip(panels[0], counts, strict=True):
         alone = _by_seed(rows, SCHEDULES, {row["nfe"] for row in rows if row["nfe"] <= nfe})
@@ -38,10 +38,12 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         for method, style in _STYLES.items():
             lines = alone if method == SCHEDULES else _by_seed(rows, method, {nfe})
             for place, points in enumerate(lines):
+                front = [p for p in points if not dominated_by(p, points)]
                 axes.plot(
-                    [point.cost for point in points],
-                    [point.fid for point in points],
-                    linewidth=0.8,
+                    [point.cost for point in front],
+                    [point.fid for point in front],
+                    drawstyle="steps-post",
+                    linewidth=0.9,
                     markersize=9 if method == SCHEDULES else 4.5,
                     label=method if place == 0 else None,
                     **style,
@@ -52,8 +54,9 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         axes.set_xlabel("cost, passes of the full network")
         axes.set_title(f"{nfe} calls")
     panels[0][0].set_ylabel(f"FID, {rows[0]['num_samples']:,} images")
-    panels[0][-1].legend(fontsize="small")
-    figure.suptitle(f"{rows[0]['model']}: pruned networks, a line for each seed")
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize="small")
+    figure.suptitle(f"{rows[0]['model']}: fronts of pruned networks, one for each seed")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 

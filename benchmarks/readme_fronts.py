@@ -40,7 +40,7 @@ def fronts(rows: Sequence[Row], stem: str) -> list[str]:
         f"{first['budget']:,} network calls a search). Hypervolume: in how many seeds that of "
         f"`pruned` is higher. Every point: `benchmarks/results/{stem}.md` (`make bench-pruning`).",
         "",
-        f"![FID over cost, a line for each seed]({RESULTS.parent.name}/results/{stem}.png)",
+        f"![FID over cost, a front for each seed]({RESULTS.parent.name}/results/{stem}.png)",
         "",
         f"| calls | method | {shares} | `pruned` has more hypervolume | `pruned` above |",
         "|---|---" + "|---" * (len(SHARES) + 2) + "|",

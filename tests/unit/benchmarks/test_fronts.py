@@ -78,6 +78,13 @@ def test_the_readme_says_what_is_left_of_the_quality_within_a_share_of_the_cost(
     assert "| 4 | uniform | 1.95 ± 0.75 | 2.75 ± 0.00 | 2.75 ± 0.00 | 1 of 2 | 1 of 4 |" in lines
 
 
+@pytest.mark.parametrize("name", ["digits"])
+def test_the_stored_table_is_that_of_the_stored_results(name: str, repository: Path) -> None:
+    path = repository / "benchmarks" / "results" / f"fronts-{name}.json"
+    rows = json.loads(path.read_text("utf-8"))
+    assert path.with_suffix(".md").read_text("utf-8") == markdown(rows)
+
+
 @pytest.mark.slow
 def test_every_cell_is_measured_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "fronts.json"

@@ -97,7 +97,9 @@ bench-pruning: $(STAMP) ## pruned networks: seconds, and fronts beside all else 
 		--out benchmarks/results/pruning-seconds-cifar10-16.json
 	$(BIN)/python -m benchmarks.fronts --out benchmarks/results/fronts-digits.json
 	$(BIN)/python -m benchmarks.fronts --model zoo:cifar10-16 --report-images 512 \
+		--budget 80000 --paper-fraction 0.0067 \
 		--out benchmarks/results/fronts-cifar10-16.json
+	$(BIN)/python -m benchmarks.readme
 
 clean: ## remove .venv, caches and what the demo wrote
 	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \

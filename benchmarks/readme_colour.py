@@ -24,7 +24,8 @@ def section() -> list[str]:
         for row in json.loads(path.read_text(encoding="utf-8"))
     ]
     grids = RESULTS / f"solvers-{_STEM}.json"
-    tables = [_grids(grids)] if grids.exists() else []
+    document = json.loads(grids.read_text(encoding="utf-8")) if grids.exists() else {}
+    tables = [found] if (found := _grids(document.get("cells", {}))) else []
     tables += [_searches(rows)] if rows else []
     return [_model(card), "", *(line for table in tables for line in (*table, ""))]
 
@@ -48,21 +49,25 @@ def _model(card: Any) -> str:
     )
 
 
-def _grids(path: Path) -> list[str]:
-    """Uniform and best grids, at the same noise."""
-    document = json.loads(path.read_text(encoding="utf-8"))
-    cells: dict[str, Any] = document["cells"]
+_GRIDS = (
+    ("ddim", "default", "uniform (`leading`), `ddim`"),
+    ("ddim", "best", "best grid, `ddim`"),
+    ("dpm-solver++-2m", "best", "best grid, `dpm-solver++-2m`"),
+)
+
+
+def _grids(cells: dict[str, Any]) -> list[str]:
+    """Uniform and best grids, at the same noise; none while they are still being measured."""
     calls = sorted({int(key.split("|")[1]) for key in cells})
-    count = next(iter(cells.values()))["num_samples"]
+    wanted = [f"{solver}|{n}|{which}" for solver, which, _ in _GRIDS for n in calls]
+    if not wanted or any(key not in cells for key in wanted):
+        return []
+    count = cells[wanted[0]]["num_samples"]
     lines = [
         f"| {count:,} images | {' | '.join(f'{n} calls' for n in calls)} |",
         "|---" * (len(calls) + 1) + "|",
     ]
-    for solver, which, title in (
-        ("ddim", "default", "uniform (`leading`), `ddim`"),
-        ("ddim", "best", "best grid, `ddim`"),
-        ("dpm-solver++-2m", "best", "best grid, `dpm-solver++-2m`"),
-    ):
+    for solver, which, title in _GRIDS:
         found = [cells[f"{solver}|{n}|{which}"] for n in calls]
         shown = [_cell(cell, with_grid=which == "best") for cell in found]
         lines.append(f"| {title} | {' | '.join(shown)} |")

@@ -78,7 +78,7 @@ def test_the_readme_says_what_is_left_of_the_quality_within_a_share_of_the_cost(
     assert "| 4 | uniform | 1.95 ± 0.75 | 2.75 ± 0.00 | 2.75 ± 0.00 | 1 of 2 | 1 of 4 |" in lines
 
 
-@pytest.mark.parametrize("name", ["digits"])
+@pytest.mark.parametrize("name", ["digits", "cifar10-16"])
 def test_the_stored_table_is_that_of_the_stored_results(name: str, repository: Path) -> None:
     path = repository / "benchmarks" / "results" / f"fronts-{name}.json"
     rows = json.loads(path.read_text("utf-8"))

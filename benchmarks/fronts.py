@@ -25,6 +25,8 @@ from benchmarks.fronts_rivals import Start, rivals
 from benchmarks.fronts_table import Row, markdown
 from benchmarks.row_file import read_rows, write_rows
 from evaluators.inline import InlineScorer
+from evaluators.price import MICRO_BATCH
+from evaluators.score import Numerics, Task
 from evaluators.tasks import make_task
 from fewstep.networks.card import ModelCard
 from fewstep.networks.models import resolve
@@ -64,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = [row for row in read_rows(options.out) if row["weights_sha256"] == card.weights_sha256]
     with (
         ScoreFileJournal(options.scores) as journal,
-        closing(InlineScorer(make_task(options.model), slots=options.slots)) as scorer,
+        closing(InlineScorer(_task(options), slots=options.slots)) as scorer,
     ):
         study = _Study(options, card, scorer, journal)
         for nfe, seed, method in _cells(options):
@@ -77,6 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plot(rows, options.out.with_suffix(".png"))
     print(markdown(rows))
     return 0
+
+
+def _task(options: argparse.Namespace) -> Task:
+    return make_task(options.model, numerics=Numerics(micro_batch=options.micro_batch))
 
 
 def _cells(options: argparse.Namespace) -> Iterator[tuple[int, int, str]]:
@@ -218,6 +224,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--paper-fraction", type=float, default=0.01)
     parser.add_argument("--report-images", type=int, default=1024)
     parser.add_argument("--report-sets", type=int, default=3)
+    parser.add_argument(
+        "--micro-batch",
+        type=int,
+        default=MICRO_BATCH,
+        help="images of a pass; smaller ones waste less on the few of a published evaluation",
+    )
     parser.add_argument("--slots", type=int, default=2)
     parser.add_argument("--scores", type=Path, default=Path("out/benchmark-scores.jsonl"))
     parser.add_argument(

@@ -30,7 +30,11 @@ def plot(rows: Sequence[Row], path: Path) -> None:
 
     counts = sorted({row["nfe"] for row in rows if row["method"] == OURS})
     figure, panels = pyplot.subplots(
-        1, len(counts), figsize=(max(8.4, 4.2 * len(counts)), 4.6), layout="constrained", squeeze=False
+        1,
+        len(counts),
+        figsize=(max(8.4, 4.2 * len(counts)), 4.6),
+        layout="constrained",
+        squeeze=False,
     )
     for axes, nfe in zip(panels[0], counts, strict=True):
         alone = _by_seed(rows, SCHEDULES, {row["nfe"] for row in rows if row["nfe"] <= nfe})

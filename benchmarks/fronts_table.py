@@ -40,13 +40,21 @@ class Comparison:
         seeds: Those it was measured with.
         volumes: For each its hypervolume, the searched schedule on the full network included.
         points: How many points it has in all.
-        above: At how many of them ours are more than `NOISE` standard errors above.
+        above: At how many of them ours are more than `NOISE` standard errors above, or cost more.
+        beyond: At how many all of ours cost more.
     """
 
     seeds: Sequence[int]
     volumes: Sequence[float]
     points: int
     above: int
+    beyond: int
+
+    @property
+    def verdict(self) -> str:
+        """How often ours are above."""
+        beyond = f" ({self.beyond} cheaper than all of ours)" if self.beyond else ""
+        return f"{self.above} of {self.points}{beyond}"
 
 
 def points_of(rows: Iterable[Row]) -> list[Point]:
@@ -87,7 +95,8 @@ def _section(rows: Sequence[Row], nfe: int) -> list[str]:
     lines += [
         "",
         "Hypervolume up to twice the searched schedule's FID and its cost; points where ours, with "
-        f"shorter schedules and the full network, is more than {NOISE:g} standard errors above.",
+        f"shorter schedules and the full network, is more than {NOISE:g} standard errors above, or "
+        "costs more.",
         "",
         "| method | hypervolume, by seed | ours above |",
         "|---|---|---|",
@@ -129,6 +138,7 @@ def comparison(rows: Sequence[Row], nfe: int, method: str) -> Comparison:
         volumes=volumes,
         points=len(gaps),
         above=sum(gap.is_above for gap in gaps),
+        beyond=sum(gap.ours is None for gap in gaps),
     )
 
 
@@ -140,7 +150,7 @@ def _reference(full: Point) -> tuple[float, float]:
 def _comparison_line(rows: Sequence[Row], nfe: int, method: str) -> str:
     found = comparison(rows, nfe, method)
     shown = _volumes(found.volumes)
-    return f"| {method} | {shown} | {found.above} of {found.points} |"
+    return f"| {method} | {shown} | {found.verdict} |"
 
 
 def _union(rows: Sequence[Row], counts: Sequence[int]) -> list[str]:

@@ -62,7 +62,7 @@ def _line(rows: Sequence[Row], nfe: int, method: str) -> str:
     last = ["", ""]
     if method != OURS:
         wins = sum(mine > theirs for mine, theirs in both)
-        last = [f"{wins} of {len(both)}", f"{found.above} of {found.points}"]
+        last = [f"{wins} of {len(both)}", found.verdict]
     return f"| {' | '.join([str(nfe), method, *cells, *last])} |"
 
 

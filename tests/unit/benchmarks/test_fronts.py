@@ -51,7 +51,13 @@ def test_ours_is_held_against_each_point_with_what_costs_no_more(
     uniform: float, above: int
 ) -> None:
     found = comparison(rows_of(0, uniform=uniform), 4, "uniform")
-    assert (found.points, found.above) == (2, above)
+    assert (found.points, found.above, found.beyond) == (2, above, 0)
+
+
+def test_points_cheaper_than_all_of_ours_count_as_above_and_are_told_apart() -> None:
+    rows = [*rows_of(0, uniform=4.71), row(4, 0, "reuse", {1.4: 50.0, 1.9: 50.0})]
+    assert comparison(rows, 4, "reuse").verdict == "1 of 2 (1 cheaper than all of ours)"
+    assert comparison(rows, 4, "uniform").verdict == "1 of 2"
 
 
 def test_hypervolumes_end_at_the_full_schedule_and_twice_its_distance() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -23,6 +23,7 @@ class ShownRow(TypedDict):
     standard_error: float | None
     difference: float | None
     difference_error: float | None
+    cost_share: NotRequired[float]
 
 
 class LiveJournal(MemoryJournal):
@@ -71,15 +72,17 @@ def _print_table(title: str, rows: Sequence[ShownRow]) -> None:
 
 
 def _cells(row: ShownRow) -> tuple[str, str, str, str]:
-    """Name, indices, FID with its standard error, difference with its own."""
+    """Name and cost, indices, FID with its standard error, difference with its own."""
     indices = " ".join(str(k) for k in row["indices"])
+    cut = f" ({row['cost_share']:.1%} of the multiply-adds)" if "cost_share" in row else ""
+    name = row["name"] + cut
     if row["fid"] is None:
-        return row["name"], indices, "failed", row["failure"] or ""
+        return name, indices, "failed", row["failure"] or ""
     fid = _with_error(row["fid"], row["standard_error"], signed=False)
     if row["name"] == "searched" or row["difference"] is None:
-        return row["name"], indices, fid, ""
+        return name, indices, fid, ""
     return (
-        row["name"],
+        name,
         indices,
         fid,
         _with_error(row["difference"], row["difference_error"], signed=True),

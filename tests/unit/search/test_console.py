@@ -41,6 +41,12 @@ def test_piped_output_is_plain_lines_best_first_failures_last(
     ]
 
 
+def test_pruned_schedules_say_what_they_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    cut = {**WORSE, "name": "pruned 1", "cost_share": 0.7512}
+    print_report({**REPORT, "rows": [ROW, cut]})
+    assert "pruned 1 (75.1% of the multiply-adds)\t657" in capsys.readouterr().out
+
+
 def test_a_terminal_gets_a_table(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

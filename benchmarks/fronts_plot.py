@@ -22,13 +22,18 @@ _MOST = 3.0
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """A staircase for each method and seed; stars are searched schedules on the full network."""
+    """A staircase for each method and seed; stars are searched schedules on the full network.
+
+    Nothing is drawn before a number of calls has pruned points.
+    """
+    counts = sorted({row["nfe"] for row in rows if row["method"] == OURS})
+    if not counts:
+        return
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    counts = sorted({row["nfe"] for row in rows if row["method"] == OURS})
     figure, panels = pyplot.subplots(
         1,
         len(counts),

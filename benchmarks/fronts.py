@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks.fronts_plot import plot
 from benchmarks.fronts_rivals import Start, rivals
-from benchmarks.fronts_table import Row, markdown
+from benchmarks.fronts_table import OURS, SCHEDULES, Row, markdown
 from benchmarks.row_file import read_rows, write_rows
 from evaluators.inline import InlineScorer
 from evaluators.price import MICRO_BATCH
@@ -48,13 +48,12 @@ from space.candidate import Candidate
 MAX_SAVING = 0.5
 POINTS = 8
 PRUNED: dict[str, dict[str, object]] = {
-    "pruned": {},
+    OURS: {},
     "pruned, no repair": {"repair": "none"},
     "pruned, one network for all steps": {"mode": "shared"},
 }
 RIVALS = ("uniform", "magnitude, no repair", "reuse")
 LAYER_SKIPS = "layer skips, published"
-SCHEDULES = "schedules alone"
 METHODS = [*PRUNED, *RIVALS, LAYER_SKIPS]
 
 

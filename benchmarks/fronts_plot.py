@@ -22,9 +22,10 @@ _MOST = 3.0
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """A staircase for each method and seed; stars are searched schedules on the full network.
+    """A staircase for each method of `_STYLES` and each seed.
 
-    Nothing is drawn before a number of calls has pruned points.
+    Stars are searched schedules on the full network. Nothing is drawn, and no file written, before
+    a number of calls has pruned points.
     """
     counts = sorted({row["nfe"] for row in rows if row["method"] == OURS})
     if not counts:

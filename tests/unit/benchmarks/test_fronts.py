@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.fronts import main
+from benchmarks.fronts_plot import plot
 from benchmarks.fronts_table import OURS, SCHEDULES, Row, comparison, markdown
 from benchmarks.readme_fronts import fronts
 
@@ -82,6 +83,14 @@ def test_the_readme_says_what_is_left_of_the_quality_within_a_share_of_the_cost(
     assert "| 4 | pruned | 2.50 ± 0.00 | 2.50 ± 0.00 | 2.50 ± 0.00 |  |  |" in lines
     # 2.4 and 5.4 over 2.0 within 3.4; 5.5 within 3.0 and 2.4
     assert "| 4 | uniform | 1.95 ± 0.75 | 2.75 ± 0.00 | 2.75 ± 0.00 | 1 of 2 | 1 of 4 |" in lines
+
+
+def test_nothing_is_drawn_before_something_was_pruned(tmp_path: Path) -> None:
+    alone, both = tmp_path / "alone.png", tmp_path / "both.png"
+    plot([row(4, 0, SCHEDULES, {4.0: 2.0})], alone)
+    plot(rows_of(0, uniform=3.0), both)
+    assert not alone.exists()
+    assert both.stat().st_size > 0
 
 
 @pytest.mark.parametrize("name", ["digits", "cifar10-16"])

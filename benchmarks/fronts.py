@@ -38,6 +38,7 @@ from search.conductor import Conductor
 from search.paper_layers import paper_layers
 from search.paper_stage import layer_plan
 from search.plan import Plan, make_plan
+from search.pruning_bases import bases_of
 from search.pruning_stage import Stage
 from search.report import report
 from search.score_file import ScoreFileJournal
@@ -144,8 +145,9 @@ class _Study:
         if method in RIVALS:
             start = Start(winner, self.scorer, self.journal, self.card)
             return rivals(start, method)
-        bases = tuple(dict.fromkeys([winner, *outcome.finalists]))
         assert request.pruning is not None, "all of these prune"
+        may_differ = request.pruning.mode != "shared"
+        bases = bases_of(winner, outcome, plan.space, may_differ=may_differ)
         left = plan.pruning_budget
         stage = Stage(request.pruning, plan, bases, self.scorer, self.journal, self.card, left)
         return {f"{method} {i}": c for i, c in enumerate(stage.candidates(conductor), start=1)}

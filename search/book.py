@@ -60,6 +60,7 @@ class Book:
             finalists=tuple(self.ranked_by_best_known()[:num_finalists]),
             calls_spent=self.ledger.spent,
             history=tuple(self.history),
+            ranked=tuple(self.ranked(max(self._fitness, default=0))),
         )
 
     def _tell(self, asks: Sequence[Ask], scores: Sequence[Score]) -> None:

@@ -15,6 +15,7 @@ from search.journal import Journal
 from search.paper_layers import paper_layers
 from search.paper_stage import layer_plan
 from search.plan import Plan, make_plan
+from search.pruning_bases import bases_of
 from search.pruning_limits import check_limits
 from search.pruning_stage import Stage
 from search.report import SEARCHED, ReportRow, baselines, report
@@ -59,7 +60,8 @@ def run_search(
     named = {SEARCHED: winner}
     if request.pruning is not None and request.strategy != "paper":
         assert isinstance(scorer, PruningScorer), "scorers of real models measure networks"
-        bases = tuple(dict.fromkeys([winner, *outcome.finalists]))
+        may_differ = request.pruning.mode != "shared"
+        bases = bases_of(winner, outcome, plan.space, may_differ=may_differ)
         left = request.budget - ledger.spent
         stage = Stage(request.pruning, plan, bases, scorer, journal, card, budget=left)
         named = _named(winner, stage.candidates(conductor), has_limit=stage.has_limit)

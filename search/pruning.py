@@ -1,10 +1,12 @@
 """Stage 2: which part of the network runs at each step, by NSGA-II over a ladder of image counts.
 
-1. The lowest rung: the full network on each schedule of stage 1, then generations. The saving that
-   is allowed grows in five equal parts, one a generation; each brings its seeds: greedy cuts by the
-   survey's errors, uniform ratios. Under a budget there is no ramp: all are within it at once.
-2. Generations: NSGA-II breeds many children with the times of a schedule of stage 1; a regression
-   on the survey's errors picks the few that are scored, for what they would add to the front.
+1. The lowest rung: the full network, probes of runs of steps, then generations. The saving that is
+   allowed grows in five equal parts, one a generation; each brings its seeds: greedy cuts by the
+   survey's errors as far as scores bear them out, on the times of the best so far, pure reuse,
+   uniform ratios. Under a budget there is no ramp: all are within it at once.
+2. Generations: NSGA-II breeds many children; a regression on the survey's errors picks the few that
+   are scored, for what they would add to the front. It has no opinion on times that are new: a few
+   of the best go on with theirs moved, unasked.
 3. Promotion to more images, first of the best of each tier of cost, then of the front; then
    generations there; and so on up the ladder.
 4. Polish, of times and architecture together: small coordinate steps of the times, and blocks one
@@ -16,6 +18,7 @@ images only.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,12 +26,21 @@ import numpy as np
 from search.ladder import Rung, places_left, rungs
 from search.pruning_memory import Memory
 from search.pruning_plan import PrunedGenome, PruningOutcome, PruningPlan
-from search.pruning_seeds import Path, budget_seeds, greedy_paths, opening_seeds
+from search.pruning_probes import around, deeper, first_probe, probes
+from search.pruning_seeds import (
+    budget_seeds,
+    by_error,
+    dearest_within,
+    greedy_paths,
+    opening_seeds,
+)
 from search.pymoo_front import FrontGA, Objectives, front_order
 from search.strategy import Asking, generator_for
 from space.architecture_limits import INCREMENTS, BoundedSpace
 from space.architecture_operators import crossover, mutate, one_place_away, random_genome
+from space.architectures import ArchitectureGenome
 from space.operators import beside
+from space.operators import mutate as mutate_times
 
 SCREENING_SHARE = 0.5
 """Of the budget, for the lowest rung: seeds and the first generations."""
@@ -42,8 +54,14 @@ POLISH_SHARE = 0.15
 SEED_SHARE = 0.7
 """Of the lowest rung's places, at most this much for seeds; equal parts for each opening."""
 
-RAMP_PLACES = 20
+PROBE_SHARE = 0.3
+"""Of the lowest rung's places, for the full network, other schedules, and probes."""
+
+RAMP_PLACES = 12
 """Where the lowest rung has fewer places, all of the saving is allowed at once."""
+
+BUDGET_OPENINGS = 2
+"""Under a budget: seeds by the survey alone, and a few once scores have said something of it."""
 
 RANDOM_SEEDS = 4
 POPULATION = 16
@@ -55,6 +73,12 @@ BATCHES = (8, 4)
 
 BASE_RATE = 0.1
 """How often a mutation takes the times of another schedule, and leaves the architecture alone."""
+
+MOVED_OF = 4
+"""Of so many children of a generation one is one of the best with its times moved."""
+
+MOVED_SCALE = 0.25
+"""By how much, in lam."""
 
 POLISH_STEPS = (0.1, 0.01)
 """First and least step of the polish, in lam."""
@@ -83,7 +107,6 @@ class _Run:
     rng: np.random.Generator = field(init=False)
     memory: Memory = field(init=False)
     ladder: list[Rung] = field(init=False)
-    paths: tuple[Path, ...] = field(init=False)
     bounded: BoundedSpace = field(init=False)  # the limits of this generation
     openings: int = field(init=False)  # of the limits: still to come, this one included
     opened: float = 1.0  # the least share that the generation before was allowed
@@ -99,10 +122,9 @@ class _Run:
             screening_share=SCREENING_SHARE,
             least=plan.num_points,
         )
-        self.paths = greedy_paths(plan.bounded, plan.survey)
         self.bounded = plan.bounded
-        is_ramped = not plan.has_budget and self.ladder[0].count >= RAMP_PLACES
-        self.limit(INCREMENTS if is_ramped else 1)
+        openings = BUDGET_OPENINGS if plan.has_budget else INCREMENTS
+        self.limit(openings if self.ladder[0].count >= RAMP_PLACES else 1)
 
     def limit(self, openings: int) -> None:
         """Set the limits: of so many openings all but the first are still to come."""
@@ -113,26 +135,87 @@ class _Run:
 
     def plant(self) -> Asking[dict[PrunedGenome, Objectives]]:
         """Score the seeds of this generation's limits, as many as its part of the seeds' holds."""
-        places = max(1, int(SEED_SHARE * self.room(0) / self.openings))
-        seeds = self.budget_seeds() if self.plan.has_budget else self.opening_seeds()
-        new = self.memory.fresh(seeds, 0)
-        return (yield from self.memory.score(new[: min(places, self.room(0))], 0))
+        first = [] if self.memory.known(0) else self.first_seeds()
+        others = [*self.grown(), *self.cuts(), *self.random_seeds()]
+        new = self.memory.fresh([*first, *others], 0)
+        return (yield from self.memory.score(new[: self.seed_places(len(first))], 0))
 
-    def opening_seeds(self) -> list[PrunedGenome]:
-        """The full network on the best schedule, cuts of it, then the others and random ones."""
-        space, (best, *others) = self.plan.space, self.plan.start_times
-        cuts = opening_seeds(self.bounded, self.plan.survey, self.paths, self.opened)
-        first = [PrunedGenome(best, genome) for genome in [space.full, *cuts]]
-        full = [PrunedGenome(times, space.full) for times in others]
-        return [*first, *full, *self.random_seeds()]
+    def seed_places(self, first: int) -> int:
+        """How many seeds are scored now, of which the first so many are in any case."""
+        room = self.room(0)
+        if self.plan.has_budget and not first:
+            return min(room, self.batch(0))
+        openings = 1 if self.plan.has_budget else self.openings
+        return min(room, first + max(1, int(SEED_SHARE * (room - first) / openings)))
 
-    def budget_seeds(self) -> list[PrunedGenome]:
-        """Cuts to the budget on the best schedule, the first of them on others, random ones."""
-        best, *others = self.plan.start_times
-        cuts = budget_seeds(self.bounded, self.plan.survey, self.paths)
-        first = [PrunedGenome(best, genome) for genome in cuts]
-        rest = [PrunedGenome(times, genome) for times in others for genome in cuts[:1]]
-        return [*first, *rest, *self.random_seeds()]
+    def first_seeds(self) -> list[PrunedGenome]:
+        """The full network on the best schedule, the first step cut on others, probes on the best.
+
+        Where steps may not differ the full network is on all. Under a budget it is too dear, and so
+        are probes: all have the first cut, and one with a weaker first step.
+        """
+        plan, (best, *others) = self.plan, self.plan.start_times
+        places = max(1, round(PROBE_SHARE * self.ladder[0].count))
+        first = first_probe(self.bounded, plan.survey)
+        if plan.has_budget:
+            cuts = [genome.architecture for genome in self.cuts()[:1]]
+            cuts += [] if first is None else self.within_budget([first])
+            on_others = [PrunedGenome(times, cut) for cut in cuts[::-1] for times in others]
+            return [*(PrunedGenome(best, cut) for cut in cuts), *on_others][:places]
+        found = [PrunedGenome(best, plan.space.full)]
+        found += [PrunedGenome(times, first or plan.space.full) for times in others]
+        every = probes(self.bounded, plan.survey, places - len(found))
+        return [*found, *(PrunedGenome(best, genome) for genome in every)][:places]
+
+    def cuts(self) -> list[PrunedGenome]:
+        """Cuts within the limits: on the best schedule, later on the times of the best so far.
+
+        Greedy ones are by the survey, later by what scores say of it.
+        """
+        plan, is_known = self.plan, bool(self.memory.known(0))
+        times = self.memory.best(0).times if is_known else plan.start_times[0]
+        factors = self.memory.factors(0) if is_known else None
+        paths = greedy_paths(plan.bounded, plan.survey, factors)
+
+        def order(genomes: Iterable[ArchitectureGenome]) -> list[ArchitectureGenome]:
+            if not is_known:
+                return by_error(genomes, plan.space, plan.survey)
+            on_times = [PrunedGenome(times, genome) for genome in genomes]
+            return [genome.architecture for genome in self.memory.ranked(on_times, 0)]
+
+        if plan.has_budget:
+            found = budget_seeds(self.bounded, paths, order)
+        else:
+            found = opening_seeds(self.bounded, paths, self.opened, order)
+        return [PrunedGenome(times, genome) for genome in found]
+
+    def grown(self) -> list[PrunedGenome]:
+        """From the best so far: all but its weakest steps cut as far as the limits are open.
+
+        Then these steps weaker, or less weak; under a budget with the others cut to it.
+        """
+        plan, known = self.plan, self.memory.known(0)
+        if not known or plan.space.max_configurations < 2:
+            return []
+        best = self.memory.best(0)
+        if self.memory.share(best) == 1.0:
+            return []
+        factors = self.memory.factors(0)
+        path = around(plan.bounded, plan.survey, best.architecture, factors)
+        ends = [genome for genome in path if self.bounded.holds(genome)][-1:]
+        strides = deeper(self.bounded, plan.survey, best.architecture)
+        if plan.has_budget:
+            ends, strides = [], self.within_budget(strides)
+        new = self.memory.fresh([PrunedGenome(best.times, genome) for genome in strides], 0)
+        return [*(PrunedGenome(best.times, genome) for genome in ends), *new[:1]]
+
+    def within_budget(self, genomes: Iterable[ArchitectureGenome]) -> list[ArchitectureGenome]:
+        """All but their weakest steps cut until the budget holds them; those that can be."""
+        plan, known = self.plan, self.memory.known(0)
+        factors = self.memory.factors(0) if known else None
+        paths = (around(plan.bounded, plan.survey, genome, factors) for genome in genomes)
+        found = (dearest_within(path, plan.bounded, plan.bounded.most) for path in paths)
+        return [genome for genome in found if genome is not None]
 
     def random_seeds(self) -> list[PrunedGenome]:
         """Near the full network, or near the budget: others are of no use without training."""
@@ -149,6 +232,8 @@ class _Run:
         while (room := self.room(level)) > 0:
             size = self.batch(level)
             children = self.memory.pick(ga.ask(size * POOL), level, min(size, room))
+            if len(children) >= MOVED_OF:
+                children = self.memory.fresh([*children[:-1], self.moved(level)], level)
             ga.tell((yield from self.memory.score(children, level)))
             if level == 0 and self.openings > 1:
                 self.opened = self.bounded.least
@@ -158,10 +243,13 @@ class _Run:
                 return
 
     def batch(self, level: int) -> int:
-        """Children of a generation; where places are few, so few that the limits can open."""
+        """Children of a generation; so few that places are left for the seeds of all openings."""
         if level > 0:
             return BATCHES[1]
-        return max(1, min(BATCHES[0], self.ladder[0].count // (2 * INCREMENTS)))
+        most = min(BATCHES[0], self.ladder[0].count // (2 * INCREMENTS))
+        if self.openings > 1:
+            most = min(most, int((1.0 - SEED_SHARE) * self.room(0) / self.openings))
+        return max(1, most)
 
     def promote(self, level: int) -> Asking[None]:
         """Score the best of each tier of the rung below, its front, the front behind it, and so on.
@@ -205,6 +293,16 @@ class _Run:
         for times in every:
             self.memory.stem(times, genome.times)
         return [PrunedGenome(times, genome.architecture) for times in every]
+
+    def moved(self, level: int) -> PrunedGenome:
+        """One of the best of each tier with its times moved; as it is where that cannot be run."""
+        leaders = self.memory.leaders(level) or [self.memory.best(level)]
+        one = leaders[int(self.rng.integers(len(leaders)))]
+        times = mutate_times(one.times, self.plan.times, self.rng, MOVED_SCALE)
+        if not self.plan.times.is_feasible(times):
+            return one
+        self.memory.stem(times, one.times)
+        return PrunedGenome(times, one.architecture)
 
     def away(self, genome: PrunedGenome) -> list[PrunedGenome]:
         """One block of the architecture a place away."""

@@ -6,7 +6,7 @@ square of their age. They do not, quite; what is scored corrects them (search/pr
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Iterator, Sequence
 
 from fewstep.errors import InvalidInput
@@ -72,21 +72,30 @@ def place_errors(
     return found
 
 
+def step_errors(
+    architecture: Architecture | None, space: ArchitectureSpace, survey: Survey
+) -> tuple[tuple[float, ...], ...]:
+    """What an architecture does to each block, step by step, shape (steps, blocks)."""
+    names = {block.name: place for place, block in enumerate(space.blocks)}
+    found = [[0.0] * len(names) for _ in range(space.steps)]
+    if architecture is not None:
+        bands = survey.by_step
+        for step, place in enumerate(architecture.of_step):
+            for name, choice in architecture.configurations[place].choices:
+                if choice.mode != "reused":
+                    found[step][names[name]] = choice_error(bands[step], name, choice)
+        for step, name, age in reuses(architecture):
+            reused = BlockChoice("reused")
+            found[step][names[name]] = choice_error(bands[step], name, reused, age=age)
+    return tuple(map(tuple, found))
+
+
 def block_errors(
     architecture: Architecture | None, space: ArchitectureSpace, survey: Survey
 ) -> tuple[float, ...]:
     """What an architecture does to each block, in sum over its steps."""
-    totals = dict.fromkeys((block.name for block in space.blocks), 0.0)
-    if architecture is None:
-        return tuple(totals.values())
-    pairs = Counter(zip(architecture.of_step, survey.calibration.band_of_step, strict=True))
-    for (place, band), steps in sorted(pairs.items()):
-        for name, choice in architecture.configurations[place].choices:
-            if choice.mode != "reused":
-                totals[name] += steps * choice_error(survey.bands[band], name, choice)
-    for step, name, age in reuses(architecture):
-        totals[name] += choice_error(survey.by_step[step], name, BlockChoice("reused"), age=age)
-    return tuple(totals.values())
+    steps = step_errors(architecture, space, survey)
+    return tuple(map(math.fsum, zip(*steps, strict=True)))
 
 
 def reuses(architecture: Architecture) -> Iterator[tuple[int, str, int]]:

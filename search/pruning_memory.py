@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from evaluators.banks import Bank
 from search.book import Book
-from search.pruning_errors import block_errors
+from search.pruning_errors import step_errors
 from search.pruning_front import (
     Point,
     best_of_tiers,
@@ -34,14 +34,14 @@ class Child:
         candidate: What it runs.
         share: Of the full network's cost.
         base: The schedule of stage 1 that its times are, or are near to.
-        errors: Of its blocks, by the survey.
+        errors: Of its blocks at each step, by the survey.
     """
 
     genome: PrunedGenome
     candidate: Candidate
     share: float
     base: int
-    errors: tuple[float, ...]
+    errors: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,6 +124,24 @@ class Memory:
         few = self._spread(level, 1) if self._plan.has_budget else self._tiers(level)
         return [one.child.genome for one in few]
 
+    def best(self, level: int) -> PrunedGenome:
+        """The best FID on a rung, on which something must be known."""
+        return self._scored[level][0].child.genome
+
+    def share(self, genome: PrunedGenome) -> float:
+        """Of the full network's cost."""
+        return self._child(genome).share
+
+    def factors(self, level: int) -> list[list[float]]:
+        """How often the survey's errors count with the best one's times, shape (steps, blocks)."""
+        return self._model(level).factors(self._scored[level][0].child.base)
+
+    def ranked(self, genomes: Iterable[PrunedGenome], level: int) -> list[PrunedGenome]:
+        """Those that are new to a rung, by predicted FID; something must be known on it."""
+        new = self._new(genomes, level)
+        predicted = self._predicted(new, level) if new else []
+        return [new[i].genome for i in sorted(range(len(new)), key=lambda i: (predicted[i], i))]
+
     def stem(self, times: Genome, parent: Genome) -> None:
         """Note that times are near those of a schedule of stage 1, as their parent's are."""
         self._bases.setdefault(times, self._bases[parent])
@@ -155,7 +173,7 @@ class Memory:
                 candidate=candidate,
                 share=plan.bounded.costs.share(genome.architecture),
                 base=self._bases[genome.times],
-                errors=block_errors(candidate.architecture, plan.space, plan.survey),
+                errors=step_errors(candidate.architecture, plan.space, plan.survey),
             )
         return found
 
@@ -189,13 +207,15 @@ class Memory:
 
     def _predicted(self, children: Sequence[Child], level: int) -> list[float]:
         """Log FID on a rung, from the scores of it and of those below."""
+        return self._model(level).predict([_features(child, level) for child in children])
+
+    def _model(self, level: int) -> ErrorModel:
         known = [(one, rung) for rung in range(level + 1) for one in self._scored[rung]]
-        model = ErrorModel(
+        return ErrorModel(
             [_features(one.child, rung) for one, rung in known],
             [one.fid for one, _ in known],
             bases=len(self._plan.start_times),
         )
-        return model.predict([_features(child, level) for child in children])
 
 
 def _features(child: Child, rung: int) -> Features:

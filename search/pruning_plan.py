@@ -34,7 +34,7 @@ class PruningPlan:
         bounded: Architectures, what they cost, and limits. `most` below 1 is a budget: the best
             FID within it is searched. Else the front of FID and cost, down to `least`, a limit that
             is opened in five equal parts, one a generation.
-        bases: Schedules of stage 1 without architecture, best first, of one number of steps.
+        bases: Schedules of stage 1 without architecture, the best first, of one number of steps.
         times: Where their times and options come from.
         survey: What cuts do to the network's output, and which units go first.
         fidelities: Images per score, ascending; the first screens.

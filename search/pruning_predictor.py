@@ -2,11 +2,18 @@
 
 The model is a Bayesian linear regression (a ridge, towards what is expected of each number):
 
-    log fid = a[rung] + b[base] + w log(1 + E / s) + sum over blocks of c[block] e[block] / (s + E)
+    log fid = a[rung] + b[base] + w log(1 + E / s)
+            + sum over k and b of (c[b] + d[k] + f[base, k]) e[k, b] / (s + E)
 
-with e the errors of the blocks by the survey, E their sum and s a typical one. The last term is
-what log(1 + E / s) changes by, to first order, where the errors of a block count 1 + c / w times.
-It only decides which children are worth a score.
+with e the errors of blocks b at steps k by the survey, E their sum and s a typical one. The last
+term is what log(1 + E / s) changes by, to first order, where errors count 1 + (c + d + f) / w
+times. That may be less than nothing: a multistep solver extrapolates from the step before, so one
+whose network is the weaker one guides the next away from what it gets wrong, and images are better
+for it, on some schedules. The survey, which measures changes alone, cannot know.
+
+The model only decides which children are worth a score, and where greedy cuts go next.
+
+Ref: Karras et al. 2024 (Guiding a diffusion model with a bad version of itself).
 """
 
 from __future__ import annotations
@@ -24,8 +31,15 @@ Array = npt.NDArray[np.float64]
 NOISE = 0.05
 """Standard deviation, in log FID, of what the model cannot explain."""
 
-RUNG_SPREAD, BASE_SPREAD, SLOPE_SPREAD, BLOCK_SPREAD = 10.0, 0.3, 1.0, 1.0
-"""Standard deviations of a about the mean, of b and c about 0, and of w about 1."""
+RUNG_SPREAD, BASE_SPREAD, SLOPE_SPREAD = 10.0, 0.3, 1.0
+"""Standard deviations of a about the mean, of b about 0, and of w about 1."""
+
+BLOCK_SPREAD, STEP_SPREAD, OWN_SPREAD = 1.0, 1.0, 0.5
+"""Of c, d and f about 0."""
+
+LEAST_SLOPE = 0.1
+LEAST_FACTOR = 0.01
+"""What does no harm still counts so much, so that of two such cuts the lesser error goes first."""
 
 DIGITS = 9
 """Predictions are rounded, so that an order does not hang on the last bits of a linear solver."""
@@ -40,12 +54,12 @@ class Features:
     Attributes:
         rung: How many images, by place on the ladder.
         base: The schedule of stage 1 whose times it has, or near ones.
-        errors: Of its blocks.
+        errors: Of its blocks at each step, shape (steps, blocks).
     """
 
     rung: int
     base: int
-    errors: tuple[float, ...]
+    errors: tuple[tuple[float, ...], ...]
 
 
 class ErrorModel:
@@ -60,16 +74,18 @@ class ErrorModel:
     def __init__(self, known: Sequence[Features], fids: Sequence[float], *, bases: int) -> None:
         self._rungs = 1 + max(features.rung for features in known)
         self._bases = bases
-        totals = [total for f in known if (total := sum(f.errors)) > 0.0]
+        self._steps, self._blocks = np.shape(known[0].errors)
+        totals = [total for f in known if (total := float(np.sum(f.errors))) > 0.0]
         self._scale = float(np.median(totals)) if totals else 1.0
         values = np.log(np.maximum(np.array(fids), LEAST_FID))
         self._mean = float(values.mean())
-        blocks = len(known[0].errors)
         spreads = chain(
             [RUNG_SPREAD] * self._rungs,
             [BASE_SPREAD] * bases,
             [SLOPE_SPREAD],
-            [BLOCK_SPREAD] * blocks,
+            [BLOCK_SPREAD] * self._blocks,
+            [STEP_SPREAD] * self._steps,
+            [OWN_SPREAD] * (bases * self._steps),
         )
         precision = np.array([spread**-2 for spread in spreads])
         prior = np.zeros(len(precision))
@@ -84,12 +100,34 @@ class ErrorModel:
         values = self._mean + self._rows(unknown) @ self._weights
         return [round(value, DIGITS) for value in values.tolist()]
 
+    def factors(self, base: int) -> list[list[float]]:
+        """How often errors count with the times of a base, shape (steps, blocks); above 0."""
+        slope, *others = np.split(self._weights[self._rungs + self._bases :], self._ends())
+        blocks, steps, own = others
+        both = steps + own.reshape(self._bases, self._steps)[base]
+        each = 1.0 + (both[:, None] + blocks) / max(float(slope[0]), LEAST_SLOPE)
+        return [[round(value, DIGITS) for value in row] for row in np.maximum(each, LEAST_FACTOR)]
+
+    def _ends(self) -> list[int]:
+        """Where the slope, the blocks and the steps end among the weights from the slope on."""
+        return [1, 1 + self._blocks, 1 + self._blocks + self._steps]
+
     def _rows(self, features: Sequence[Features]) -> Array:
         return np.array([self._row(f) for f in features])
 
-    def _row(self, features: Features) -> list[float]:
-        total = sum(features.errors)
-        rungs = [float(features.rung == rung) for rung in range(self._rungs)]
-        bases = [float(features.base == base) for base in range(self._bases)]
-        parts = [error / (self._scale + total) for error in features.errors]
-        return [*rungs, *bases, math.log1p(total / self._scale), *parts]
+    def _row(self, features: Features) -> Array:
+        errors = np.array(features.errors)
+        total = float(errors.sum())
+        parts = errors / (self._scale + total)
+        own = np.zeros((self._bases, self._steps))
+        own[features.base] = parts.sum(axis=1)
+        return np.concatenate(
+            [
+                [float(features.rung == rung) for rung in range(self._rungs)],
+                [float(features.base == base) for base in range(self._bases)],
+                [math.log1p(total / self._scale)],
+                parts.sum(axis=0),
+                parts.sum(axis=1),
+                own.ravel(),
+            ]
+        )

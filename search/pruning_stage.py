@@ -39,7 +39,7 @@ class Stage:
     Attributes:
         pruning: What is asked for.
         plan: Of stage 1.
-        bases: The best schedules of stage 1, the best first.
+        bases: Schedules of stage 1, its winner first.
         scorer: Measures networks.
         journal: Keeps what was measured.
         card: The model's.

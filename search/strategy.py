@@ -40,11 +40,14 @@ class Outcome:
         finalists: Best first, by the strategy's own scores on the search bank.
         calls_spent: Network calls by the ledger's count.
         history: The best so far after each batch; comparable only within one `num_samples`.
+        ranked: All that were scored with the most images, best first; none where a strategy scores
+            each with images of its own.
     """
 
     finalists: tuple[Candidate, ...]
     calls_spent: int
     history: tuple[Best, ...]
+    ranked: tuple[Candidate, ...] = ()
 
 
 Strategy: TypeAlias = Asking[Outcome]

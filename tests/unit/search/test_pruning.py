@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
@@ -15,7 +16,7 @@ from search.ledger import Ledger
 from search.pruning import prune
 from search.pruning_front import best_of_tiers, non_dominated
 from search.pruning_plan import PrunedGenome, PruningOutcome, PruningPlan
-from search.pruning_seeds import budget_seeds, greedy_paths, opening_seeds
+from search.pruning_seeds import budget_seeds, by_error, greedy_paths, opening_seeds
 from space.architecture_cost import GenomeCosts, macs_share
 from space.architecture_limits import BoundedSpace, next_place
 from space.architecture_seeds import greedy_path
@@ -25,7 +26,6 @@ from tests.unit.networks.pruning.test_configuration import IMAGENET_64
 from tests.unit.search.analytic import Judge, Played, fail_all, play
 from tests.unit.search.pruning_cases import (
     BEST,
-    OTHER,
     STEPS,
     fail_pruned,
     fail_some,
@@ -41,10 +41,15 @@ SMALL_BUDGET = 60 * 64 * STEPS
 
 @lru_cache
 def run(
-    mode: Mode = "shared", *, most: float = 1.0, seed: int = 0, judge: Judge = judge
+    mode: Mode = "shared",
+    *,
+    most: float = 1.0,
+    seed: int = 0,
+    judge: Judge = judge,
+    budget: int = SMALL_BUDGET,
 ) -> tuple[PruningPlan, PruningOutcome, Played]:
     """A search kept for all tests that look at it."""
-    plan = plan_of(mode, most=most, seed=seed, budget=SMALL_BUDGET)
+    plan = plan_of(mode, most=most, seed=seed, budget=budget)
     return plan, *play(prune(plan), judge)
 
 
@@ -162,13 +167,19 @@ def test_a_budget_hands_over_a_front_best_first() -> None:
         assert a.share > b.share
 
 
-def test_the_full_network_on_every_schedule_and_the_greedy_cuts_are_screened() -> None:
-    plan, _, played = run()
-    screened = {ask.candidate for ask in played.asks if ask.num_samples == 64}
-    assert set(plan.bases) <= screened
-    (path,) = greedy_paths(plan.bounded, plan.survey)
-    ends = [g for g in path if plan.bounded.holds(g)][-1:]
-    assert {plan.candidate(PrunedGenome(BEST, genome)) for genome in ends} <= screened
+@pytest.mark.parametrize("mode", MODES)
+def test_the_full_network_is_screened_first_then_the_other_schedules(mode: Mode) -> None:
+    plan, _, played = run(mode)
+    first, second, *_ = (ask.candidate for ask in played.batches[0])
+    assert first == plan.bases[0]
+    assert second.times == plan.bases[1].times
+    if mode == "shared":
+        assert second.architecture is None
+    else:
+        assert second.architecture is not None
+        cut, *whole = (second.architecture.at(step).choices for step in range(STEPS))
+        assert cut
+        assert not any(whole), "the first step alone"
 
 
 @pytest.mark.parametrize("mode", ["bands", "steps"])
@@ -176,11 +187,15 @@ def test_the_full_network_on_every_schedule_and_the_greedy_cuts_are_screened() -
 def test_more_freedom_starts_from_the_greedy_cuts_of_less(mode: Mode, most: float) -> None:
     shared, free = (plan_of(m, most=most) for m in ("shared", mode))
     paths = greedy_paths(shared.bounded, shared.survey)
+
+    def order(cuts: Iterable[ArchitectureGenome]) -> list[ArchitectureGenome]:
+        return by_error(cuts, shared.space, shared.survey)
+
     if most < 1.0:
-        seeds = budget_seeds(shared.bounded, shared.survey, paths)
+        seeds = budget_seeds(shared.bounded, paths, order)
     else:
         bounded = shared.bounded.at_generation(0, max_saving=0.4)
-        seeds = opening_seeds(bounded, shared.survey, paths, 1.0)
+        seeds = opening_seeds(bounded, paths, 1.0, order)
     greedy = {shared.candidate(PrunedGenome(BEST, genome)) for genome in seeds}
     of_shared, of_free = ({a.candidate for a in next(prune(plan))} for plan in (shared, free))
     assert len(greedy) >= 2
@@ -228,21 +243,13 @@ def test_a_budget_of_cost_ends_near_the_best_cuts_though_the_survey_is_wrong() -
     assert found < best + 0.1 * (start - best), (start, found, best)
 
 
-def test_times_stay_those_of_stage_1_until_the_polish_moves_them_a_little() -> None:
-    plan, _, played = run()
+def test_times_are_those_of_stage_1_at_first_and_then_move() -> None:
+    plan, _, played = run(budget=4 * SMALL_BUDGET)
     bases = {base.times for base in plan.bases}
-    moved = [
-        i for i, batch in enumerate(played.batches) for a in batch if a.candidate.times not in bases
-    ]
-    assert moved, "the polish moves times"
-    before = played.batches[: moved[0]]
-    assert all(a.num_samples == 64 for a in before[0])
-    assert {a.num_samples for b in played.batches[moved[0] :] for a in b} == {128}
-    for ask in (a for batch in played.batches for a in batch):
-        points = plan.times.genome(ask.candidate)
-        lams = [[plan.times.lams[k] for k in genome] for genome in (points, BEST, OTHER)]
-        apart = min(max(abs(a - b) for a, b in zip(lams[0], own, strict=True)) for own in lams[1:])
-        assert apart < 0.5, (points, apart)
+    moved = [{a.candidate.times for a in batch} - bases for batch in played.batches]
+    assert not moved[0]
+    rungs = {b[0].num_samples for b, new in zip(played.batches, moved, strict=True) if new}
+    assert rungs == {64, 128}, "on every rung"
 
 
 def test_a_wrong_start_schedule_is_mended_by_the_polish() -> None:

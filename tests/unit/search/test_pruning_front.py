@@ -61,16 +61,17 @@ def test_children_are_picked_for_what_they_add_one_after_the_other() -> None:
 
 def truth(features: Features) -> float:
     """A FID whose first block errs four times as much as the survey says."""
-    return math.exp(math.log1p(sum(features.errors) + 3 * features.errors[0]) + 0.5 * features.rung)
+    (errors,) = features.errors
+    return math.exp(math.log1p(sum(errors) + 3 * errors[0]) + 0.5 * features.rung)
 
 
 def drawn(rng: np.random.Generator, rung: int = 0) -> Features:
-    return Features(rung, 0, tuple((0.5 * rng.random(4) * (rng.random(4) < 0.5)).tolist()))
+    return Features(rung, 0, (tuple((0.5 * rng.random(4) * (rng.random(4) < 0.5)).tolist()),))
 
 
 def test_without_scores_of_cuts_a_larger_error_is_predicted_worse() -> None:
-    model = ErrorModel([Features(0, 0, (0.0,) * 4)], [1.5], bases=1)
-    values = model.predict([Features(0, 0, (error, 0.0, 0.0, 0.0)) for error in (0.0, 0.1, 0.2)])
+    model = ErrorModel([Features(0, 0, ((0.0,) * 4,))], [1.5], bases=1)
+    values = model.predict([Features(0, 0, ((error, 0.0, 0.0, 0.0),)) for error in (0.0, 0.1, 0.2)])
     assert values[0] == pytest.approx(math.log(1.5), abs=1e-3)
     assert values == sorted(values)
     assert values[0] < values[1] < values[2]
@@ -81,11 +82,11 @@ def test_scores_teach_which_block_the_survey_underrates() -> None:
     known = [drawn(rng, rung=i % 2) for i in range(60)]
     model = ErrorModel(known, [truth(features) for features in known], bases=1)
     first, last = (0.3, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.3)
-    underrated, other = model.predict([Features(1, 0, first), Features(1, 0, last)])
+    underrated, other = model.predict([Features(1, 0, (first,)), Features(1, 0, (last,))])
     assert underrated > other + 0.2
     fresh = [drawn(rng, rung=1) for _ in range(200)]
     predicted, true = model.predict(fresh), [math.log(truth(features)) for features in fresh]
-    by_survey = [sum(features.errors) for features in fresh]
+    by_survey = [sum(features.errors[0]) for features in fresh]
     learned, given_ = (np.corrcoef(values, true)[0, 1] for values in (predicted, by_survey))
     assert learned > 0.95 > given_, (learned, given_)
 
@@ -95,5 +96,24 @@ def test_a_worse_schedule_is_told_from_worse_cuts() -> None:
     cuts = [drawn(rng).errors for _ in range(20)]
     known = [Features(0, i % 2, errors) for i, errors in enumerate(cuts)]
     model = ErrorModel(known, [truth(f) * (1 + 0.3 * f.base) for f in known], bases=2)
-    good, bad = model.predict([Features(0, base, (0.0,) * 4) for base in (0, 1)])
+    good, bad = model.predict([Features(0, base, ((0.0,) * 4,)) for base in (0, 1)])
     assert bad - good == pytest.approx(math.log(1.3), abs=0.05)
+
+
+def test_scores_teach_at_which_step_errors_do_no_harm_or_help() -> None:
+    rng = np.random.default_rng(2)
+    known, fids = [], []
+    for _ in range(40):
+        errors = rng.random((3, 4)) * (rng.random((3, 1)) < 0.5)
+        harm = errors.sum(axis=1) @ [-0.05, 0.0, 0.5]  # the first helps, the second does nothing
+        known.append(Features(0, 0, tuple(map(tuple, errors.tolist()))))
+        fids.append(math.exp(1.0 + harm))
+    model = ErrorModel(known, fids, bases=2)
+    helps, nothing, harms = (np.mean(row) for row in model.factors(0))
+    assert helps < nothing < 0.3 * harms, model.factors(0)
+    assert min(map(min, model.factors(0))) > 0.0
+    none = ((0.0,) * 4,)
+    cut = tuple((0.25,) * 4 for _ in range(1))
+    first, last = Features(0, 0, cut + none * 2), Features(0, 0, none * 2 + cut)
+    full = Features(0, 0, none * 3)
+    assert model.predict([first]) < model.predict([full]) < model.predict([last])

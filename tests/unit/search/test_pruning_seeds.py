@@ -148,7 +148,7 @@ def test_seeds_that_err_least_come_first_with_reuse_and_uniform_ratios_in_betwee
     )
     told = replace(survey(), bands=cheap)
     paths = greedy_paths(bounded, told)
-    seeds = opening_seeds(bounded, told, paths, 0.92)
+    seeds = opening_seeds(bounded, paths, 0.92, lambda cuts: by_error(cuts, plan.space, told))
     *greedy, reuse = (cheapest_above(path, bounded, bounded.least) for path in paths)
     ends = [genome for genome in seeds if genome in set(greedy)]
     assert len(ends) >= 3

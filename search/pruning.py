@@ -7,8 +7,8 @@
 2. Generations: NSGA-II breeds many children; a regression on the survey's errors picks the few that
    are scored, for what they would add to the front. It has no opinion on times that are new: a few
    of the best go on with theirs moved, unasked.
-3. Promotion to more images, first of the best of each tier of cost, then of the front; then
-   generations there; and so on up the ladder.
+3. Promotion to more images, first of those that lead each tier of cost by FID or by the survey,
+   then of the front; then generations there; and so on up the ladder.
 4. Polish, of times and architecture together: small coordinate steps of the times, and blocks one
    place away, from the best of each tier in turn; halved when a round leaves them as they were.
 
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from search.pruning_probes import around, deeper, first_probe, probes
 from search.pruning_seeds import (
     budget_seeds,
     by_error,
+    cheapest_above,
     dearest_within,
     greedy_paths,
     opening_seeds,
@@ -45,7 +47,7 @@ from space.operators import mutate as mutate_times
 SCREENING_SHARE = 0.5
 """Of the budget, for the lowest rung: seeds and the first generations."""
 
-PROMOTED_SHARE = 0.5
+PROMOTED_SHARE = {"front": 0.7, "budget": 0.5}
 """Of a higher rung's places, for candidates promoted from below; the others are for children."""
 
 POLISH_SHARE = 0.15
@@ -136,7 +138,7 @@ class _Run:
     def plant(self) -> Asking[dict[PrunedGenome, Objectives]]:
         """Score the seeds of this generation's limits, as many as its part of the seeds' holds."""
         first = [] if self.memory.known(0) else self.first_seeds()
-        others = [*self.grown(), *self.cuts(), *self.random_seeds()]
+        others = [*self.by_survey(), *self.grown(), *self.cuts(), *self.random_seeds()]
         new = self.memory.fresh([*first, *others], 0)
         return (yield from self.memory.score(new[: self.seed_places(len(first))], 0))
 
@@ -188,6 +190,20 @@ class _Run:
         else:
             found = opening_seeds(self.bounded, paths, self.opened, order)
         return [PrunedGenome(times, genome) for genome in found]
+
+    def by_survey(self) -> list[PrunedGenome]:
+        """What the survey alone would cut of the network on the schedule that it was made on.
+
+        However good the scores of others are: few images flatter what makes images alike.
+        """
+        plan = self.plan
+        if plan.has_budget:
+            return []  # the first cuts are all by the survey
+        paths = greedy_paths(plan.bounded, plan.survey)
+        ends = (cheapest_above(path, self.bounded, self.bounded.least) for path in paths)
+        within = [genome for genome in ends if self.bounded.holds(genome)]
+        first = by_error(within, plan.space, plan.survey)[:1]
+        return [PrunedGenome(plan.start_times[0], genome) for genome in first]
 
     def grown(self) -> list[PrunedGenome]:
         """From the best so far: all but its weakest steps cut as far as the limits are open.
@@ -252,15 +268,19 @@ class _Run:
         return max(1, most)
 
     def promote(self, level: int) -> Asking[None]:
-        """Score the best of each tier of the rung below, its front, the front behind it, and so on.
+        """Score those that lead each tier of the rung below, by FID and by the survey; its front.
 
-        Who is promoted is decided within one number of images, the one below.
+        By FID who is promoted is decided within one number of images, the one below. The survey has
+        its say because few images flatter networks that make images alike.
         """
         self.limit(1)
-        count = max(self.plan.num_points, round(PROMOTED_SHARE * self.ladder[level].count))
+        share = PROMOTED_SHARE["budget" if self.plan.has_budget else "front"]
+        count = max(self.plan.num_points, round(share * self.ladder[level].count))
         known = self.memory.known(level - 1)
         fronts = [list(known)[i] for i in front_order(list(known.values()))]
-        order = dict.fromkeys([*self.memory.leaders(level - 1), *fronts])
+        pairs = zip_longest(self.memory.leaders(level - 1), self.memory.steady(level - 1))
+        leaders = [genome for pair in pairs for genome in pair if genome is not None]
+        order = dict.fromkeys([*leaders, *fronts])
         yield from self.memory.score(list(order)[:count], level)
 
     def polish(self) -> Asking[None]:

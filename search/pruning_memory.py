@@ -142,6 +142,17 @@ class Memory:
         predicted = self._predicted(new, level) if new else []
         return [new[i].genome for i in sorted(range(len(new)), key=lambda i: (predicted[i], i))]
 
+    def steady(self, level: int) -> list[PrunedGenome]:
+        """On the first schedule's times those of each tier that err least by the survey.
+
+        Under a budget none: there the survey has been followed from the start.
+        """
+        cuts = [one.child for one in self._cuts(level)[0] if one.child.base == 0]
+        points = [(math.fsum(map(math.fsum, child.errors)), child.share) for child in cuts]
+        count, least = self._plan.num_points, self._plan.bounded.least
+        few = [] if self._plan.has_budget else best_of_tiers(points, count, least=least)
+        return [cuts[i].genome for i in few]
+
     def stem(self, times: Genome, parent: Genome) -> None:
         """Note that times are near those of a schedule of stage 1, as their parent's are."""
         self._bases.setdefault(times, self._bases[parent])

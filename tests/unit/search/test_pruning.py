@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
@@ -14,11 +15,18 @@ from fewstep.errors import InvalidInput
 from fewstep.networks.pruning.blocks import adm_blocks
 from search.ledger import Ledger
 from search.pruning import prune
+from search.pruning_errors import block_errors
 from search.pruning_front import best_of_tiers, non_dominated
 from search.pruning_plan import PrunedGenome, PruningOutcome, PruningPlan
-from search.pruning_seeds import budget_seeds, by_error, greedy_paths, opening_seeds
+from search.pruning_seeds import (
+    budget_seeds,
+    by_error,
+    cheapest_above,
+    greedy_paths,
+    opening_seeds,
+)
 from space.architecture_cost import GenomeCosts, macs_share
-from space.architecture_limits import BoundedSpace, next_place
+from space.architecture_limits import INCREMENTS, BoundedSpace, next_place
 from space.architecture_seeds import greedy_path
 from space.architectures import MODES, ArchitectureGenome, ArchitectureSpace, Mode
 from space.candidate import Candidate
@@ -158,6 +166,29 @@ def test_the_best_of_each_tier_of_cost_is_promoted() -> None:
     high = next(batch for batch in played.batches if batch[0].num_samples == 128)
     assert len(best) >= 4
     assert best <= {ask.candidate for ask in high}
+
+
+def test_what_errs_least_of_each_tier_by_the_survey_is_promoted_too() -> None:
+    plan, _, played = run("steps")
+    low = [ask.candidate for ask in played.asks if ask.num_samples == 64]
+    cuts = [c for c in low if c.architecture is not None and c.times == plan.bases[0].times]
+    errors = [math.fsum(block_errors(c.architecture, plan.space, plan.survey)) for c in cuts]
+    points = [(error, share_of(c)) for error, c in zip(errors, cuts, strict=True)]
+    steady = {cuts[i] for i in best_of_tiers(points, plan.num_points, least=0.6)}
+    high = next(batch for batch in played.batches if batch[0].num_samples == 128)
+    assert len(steady) >= 4
+    assert steady <= {ask.candidate for ask in high}
+
+
+def test_every_opening_screens_what_the_survey_alone_would_cut() -> None:
+    plan, _, played = run("steps")
+    screened = {ask.candidate for ask in played.asks if ask.num_samples == 64}
+    paths = greedy_paths(plan.bounded, plan.survey)
+    for generation in range(INCREMENTS):
+        bounded = plan.bounded.at_generation(generation, max_saving=0.4)
+        ends = [cheapest_above(path, bounded, bounded.least) for path in paths]
+        first, *_ = by_error(ends, plan.space, plan.survey)
+        assert plan.candidate(PrunedGenome(BEST, first)) in screened, generation
 
 
 def test_a_budget_hands_over_a_front_best_first() -> None:

@@ -63,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     card = resolve(options.model)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    rows = [row for row in read_rows(options.out) if row["weights_sha256"] == card.weights_sha256]
+    stored = read_rows(options.out)
+    rows = in_order([row for row in stored if row["weights_sha256"] == card.weights_sha256])
     with (
         ScoreFileJournal(options.scores) as journal,
         closing(InlineScorer(_task(options), slots=options.slots)) as scorer,
@@ -74,11 +75,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if any(row["key"] == key for row in rows):
                 continue
             print(f"{nfe} calls, seed {seed}, {method} ...", file=sys.stderr)
-            rows.append(study.row(nfe, seed, method))
+            rows = in_order([*rows, study.row(nfe, seed, method)])
             write_rows(options.out, rows, markdown(rows))
     plot(rows, options.out.with_suffix(".png"))
     print(markdown(rows))
     return 0
+
+
+def in_order(rows: Sequence[Row]) -> list[Row]:
+    """By number of calls, method and seed, whichever was measured first."""
+    methods = [SCHEDULES, *METHODS]
+    return sorted(rows, key=lambda row: (row["nfe"], methods.index(row["method"]), row["seed"]))
 
 
 def _task(options: argparse.Namespace) -> Task:

@@ -270,6 +270,7 @@ class _Run:
     def promote(self, level: int) -> Asking[None]:
         """Score those that lead each tier of the rung below, by FID and by the survey; its front.
 
+        The best and the cheapest of them go first, so that a front has both its ends.
         By FID who is promoted is decided within one number of images, the one below. The survey has
         its say because few images flatter networks that make images alike.
         """
@@ -278,9 +279,11 @@ class _Run:
         count = max(self.plan.num_points, round(share * self.ladder[level].count))
         known = self.memory.known(level - 1)
         fronts = [list(known)[i] for i in front_order(list(known.values()))]
-        pairs = zip_longest(self.memory.leaders(level - 1), self.memory.steady(level - 1))
+        best = self.memory.leaders(level - 1)
+        cheapest = sorted(best, key=self.memory.share)[:1]
+        pairs = zip_longest(best, self.memory.steady(level - 1))
         leaders = [genome for pair in pairs for genome in pair if genome is not None]
-        order = dict.fromkeys([*leaders, *fronts])
+        order = dict.fromkeys([*best[:1], *cheapest, *leaders, *fronts])
         yield from self.memory.score(list(order)[:count], level)
 
     def polish(self) -> Asking[None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.fronts import main
+from benchmarks.fronts import in_order, main
 from benchmarks.fronts_plot import plot
 from benchmarks.fronts_table import OURS, SCHEDULES, Row, comparison, markdown
 from benchmarks.readme_fronts import fronts
@@ -42,6 +42,21 @@ def rows_of(seed: int, *, uniform: float) -> list[Row]:
         row(4, seed, OURS, {3.5: 2.2, 1.9: 5.0}),
         row(4, seed, "uniform", {3.2: uniform, 2.1: 5.5}),
     ]
+
+
+def test_rows_have_one_order_whichever_was_measured_first() -> None:
+    rows = [*rows_of(1, uniform=5.0), *rows_of(0, uniform=5.0)]
+    ordered = in_order(rows)
+    assert ordered == in_order(rows[::-1])
+    keys = [(r["nfe"], r["method"], r["seed"]) for r in ordered]
+    assert keys[:5] == [
+        (2, SCHEDULES, 0),
+        (2, SCHEDULES, 1),
+        (2, OURS, 0),
+        (2, OURS, 1),
+        (4, SCHEDULES, 0),
+    ]
+    assert keys[-1] == (4, "uniform", 1)
 
 
 @pytest.mark.parametrize(

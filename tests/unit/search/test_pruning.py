@@ -180,6 +180,18 @@ def test_what_errs_least_of_each_tier_by_the_survey_is_promoted_too() -> None:
     assert steady <= {ask.candidate for ask in high}
 
 
+def test_the_best_and_the_cheapest_tier_are_promoted_first() -> None:
+    plan, _, played = run("steps")
+    low = [ask.candidate for ask in played.asks if ask.num_samples == 64]
+    cuts = [candidate for candidate in low if candidate.architecture is not None]
+    points = [(value(c, 64), share_of(c)) for c in cuts]
+    leaders = [cuts[i] for i in best_of_tiers(points, plan.num_points, least=0.6)]
+    high = next(batch for batch in played.batches if batch[0].num_samples == 128)
+    best, cheapest, *_ = (ask.candidate for ask in high)
+    assert best == leaders[0]
+    assert cheapest == min(leaders, key=share_of)
+
+
 def test_every_opening_screens_what_the_survey_alone_would_cut() -> None:
     plan, _, played = run("steps")
     screened = {ask.candidate for ask in played.asks if ask.num_samples == 64}

@@ -29,12 +29,14 @@ from search.pruning_memory import Memory
 from search.pruning_plan import PrunedGenome, PruningOutcome, PruningPlan
 from search.pruning_probes import around, deeper, first_probe, probes
 from search.pruning_seeds import (
+    alternates,
     budget_seeds,
     by_error,
     cheapest_above,
     dearest_within,
     greedy_paths,
     opening_seeds,
+    reuse_path,
 )
 from search.pymoo_front import FrontGA, Objectives, front_order
 from search.strategy import Asking, generator_for
@@ -138,7 +140,8 @@ class _Run:
     def plant(self) -> Asking[dict[PrunedGenome, Objectives]]:
         """Score the seeds of this generation's limits, as many as its part of the seeds' holds."""
         first = [] if self.memory.known(0) else self.first_seeds()
-        others = [*self.by_survey(), *self.grown(), *self.cuts(), *self.random_seeds()]
+        simple, other = self.simple_cuts()
+        others = [*simple, *self.grown(), *other, *self.cuts(), *self.random_seeds()]
         new = self.memory.fresh([*first, *others], 0)
         return (yield from self.memory.score(new[: self.seed_places(len(first))], 0))
 
@@ -191,19 +194,26 @@ class _Run:
             found = opening_seeds(self.bounded, paths, self.opened, order)
         return [PrunedGenome(times, genome) for genome in found]
 
-    def by_survey(self) -> list[PrunedGenome]:
-        """What the survey alone would cut of the network on the schedule that it was made on.
+    def simple_cuts(self) -> tuple[list[PrunedGenome], list[PrunedGenome]]:
+        """What the survey alone would cut on its own schedule, and pure reuse; first in turn.
 
         However good the scores of others are: few images flatter what makes images alike.
         """
         plan = self.plan
         if plan.has_budget:
-            return []  # the first cuts are all by the survey
-        paths = greedy_paths(plan.bounded, plan.survey)
-        ends = (cheapest_above(path, self.bounded, self.bounded.least) for path in paths)
-        within = [genome for genome in ends if self.bounded.holds(genome)]
-        first = by_error(within, plan.space, plan.survey)[:1]
-        return [PrunedGenome(plan.start_times[0], genome) for genome in first]
+            return [], []  # the first cuts are all of this kind
+        reuse = [reuse_path(plan.bounded, plan.survey)] if alternates(plan.space) else []
+        least, reused = (
+            [cheapest_above(path, self.bounded, self.bounded.least) for path in paths]
+            for paths in (greedy_paths(plan.bounded, plan.survey), reuse)
+        )
+        least = by_error(least, plan.space, plan.survey)[:1]
+        pair = [
+            [PrunedGenome(plan.start_times[0], cut) for cut in cuts if self.bounded.holds(cut)]
+            for cuts in (least, reused)
+        ]
+        first, other = pair if self.openings % 2 == 0 else pair[::-1]
+        return first, other
 
     def grown(self) -> list[PrunedGenome]:
         """From the best so far: all but its weakest steps cut as far as the limits are open.

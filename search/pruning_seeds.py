@@ -52,7 +52,7 @@ def greedy_paths(
         order = list(dict.fromkeys(groups))
         every = list(dict.fromkeys([tuple(order.index(group) for group in groups), *every]))
     paths = [greedy_way(bounded, survey, of_step, factors) for of_step in every]
-    return (*paths, reuse_path(bounded, survey)) if _alternates(space) else tuple(paths)
+    return (*paths, reuse_path(bounded, survey)) if alternates(space) else tuple(paths)
 
 
 def greedy_way(
@@ -105,7 +105,7 @@ def patterns(space: ArchitectureSpace) -> list[tuple[int, ...]]:
     counts = dict.fromkeys([1, space.max_configurations])
     runs = [tuple(step * n // space.steps for step in range(space.steps)) for n in counts]
     in_turn = [_in_turn(space, others) for others in range(1, space.max_configurations)]
-    return list(dict.fromkeys([*runs, *in_turn])) if _alternates(space) else runs
+    return list(dict.fromkeys([*runs, *in_turn])) if alternates(space) else runs
 
 
 def reuse_path(bounded: BoundedSpace, survey: Survey) -> Path:
@@ -147,7 +147,7 @@ def opening_seeds(
         [cheapest_above(path, bounded, share) for path in paths]
         for share in (bounded.least, halfway)
     )
-    reuse = [ends.pop()] if _alternates(bounded.space) else []
+    reuse = [ends.pop()] if alternates(bounded.space) else []
     greedy = order(ends)
     _, *uniform = uniform_seeds(bounded).values()  # but for the full network
     in_turn = chain.from_iterable(zip_longest(greedy, reuse, uniform))
@@ -202,7 +202,7 @@ def counted(
     ]
 
 
-def _alternates(space: ArchitectureSpace) -> bool:
+def alternates(space: ArchitectureSpace) -> bool:
     """Whether steps may differ in turn, and any body be reused."""
     may_differ = space.mode == "steps" and space.max_configurations > 1
     return may_differ and any(ladder.can_be_reused for ladder in space.ladders)

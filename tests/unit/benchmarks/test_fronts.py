@@ -80,6 +80,9 @@ def test_hypervolumes_end_at_the_full_schedule_and_twice_its_distance() -> None:
     rows = rows_of(0, uniform=3.0)
     assert comparison(rows, 4, OURS).volumes == pytest.approx([0.5 * 1.8])
     assert comparison(rows, 4, "uniform").volumes == pytest.approx([0.8 * 1.0])
+    assert comparison(rows, 4, "uniform").published == pytest.approx([0.8 * 1.0]), "6 is too bad"
+    shorter = [row(2, 0, SCHEDULES, {2.0: 3.5}), *rows[1:]]
+    assert comparison(shorter, 4, "uniform").published == pytest.approx([1.2 * 0.5 + 0.8 * 1.0])
     assert comparison(rows, 4, SCHEDULES).volumes == pytest.approx([0.0], abs=1e-6)
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from fewstep.networks.pruning.architecture import Architecture
 from fewstep.networks.pruning.configuration import BlockChoice, NetworkConfiguration
+from search.pruning import prune
 from search.pruning_errors import block_errors, choice_error, place_errors, reuses
-from search.pruning_plan import PruningPlan
+from search.pruning_plan import PrunedGenome, PruningPlan
 from search.pruning_seeds import (
     by_error,
     cheapest_above,
@@ -20,7 +21,8 @@ from search.pruning_seeds import (
 from space.architecture_seeds import greedy_path, uniform_seeds
 from space.architectures import ArchitectureGenome, Mode
 from space.survey import BandSurvey
-from tests.unit.search.pruning_cases import STEPS, plan_of, survey
+from tests.unit.search.analytic import play
+from tests.unit.search.pruning_cases import BEST, STEPS, judge, plan_of, survey
 
 NAME = "input_blocks.1.0"
 FULL = NetworkConfiguration()
@@ -156,3 +158,11 @@ def test_seeds_that_err_least_come_first_with_reuse_and_uniform_ratios_in_betwee
     assert seeds[:3] == [ends[0], reuse, uniform_seeds(bounded)["uniform-7/8"]]
     assert len(seeds[0].widths) > 1, "reuse in turn errs least"
     assert len(seeds[0].of_step) == STEPS
+
+
+def test_where_few_seeds_fit_pure_reuse_is_among_the_cheapest() -> None:
+    plan = plan_of("steps", budget=16 * 64 * STEPS, num_points=3)
+    _, played = play(prune(plan), judge)
+    screened = {ask.candidate for ask in played.asks}
+    *_, reuse = (cheapest_above(p, plan.bounded, 0.6) for p in greedy_paths(plan.bounded, survey()))
+    assert plan.candidate(PrunedGenome(BEST, reuse)) in screened

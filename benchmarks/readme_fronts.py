@@ -38,8 +38,7 @@ def fronts(rows: Sequence[Row], stem: str) -> list[str]:
         "full network, at most at so much of its multiply-adds; mean and standard error over "
         f"seeds ({first['sets']} sets of {first['num_samples']:,} images, "
         f"{first['budget']:,} network calls a search). Hypervolume: in how many seeds that of "
-        "`pruned` is higher; in brackets, where it differs, with schedules of fewer calls on both "
-        f"sides. Every point: `benchmarks/results/{stem}.md` (`make bench-pruning`).",
+        f"`pruned` is higher. Every point: `benchmarks/results/{stem}.md` (`make bench-pruning`).",
         "",
         f"![FID over cost, a front for each seed]({RESULTS.parent.name}/results/{stem}.png)",
         "",
@@ -58,9 +57,7 @@ def _line(rows: Sequence[Row], nfe: int, method: str) -> str:
     cells = [_ratios(rows, nfe, method, found.seeds, share) for share in SHARES]
     last = ["", ""]
     if method != OURS:
-        strict = _wins(ours.seeds, ours.volumes, found.seeds, found.volumes)
-        published = _wins(ours.seeds, ours.published, found.seeds, found.published)
-        last = [strict if strict == published else f"{strict} ({published})", found.verdict]
+        last = [_wins(ours.seeds, ours.volumes, found.seeds, found.volumes), found.verdict]
     return f"| {' | '.join([str(nfe), method, *cells, *last])} |"
 
 

@@ -153,8 +153,7 @@ class _Study:
             start = Start(winner, self.scorer, self.journal, self.card)
             return rivals(start, method)
         assert request.pruning is not None, "all of these prune"
-        may_differ = request.pruning.mode != "shared"
-        bases = bases_of(winner, outcome, plan.space, may_differ=may_differ)
+        bases = bases_of(winner, outcome, plan.space, mode=request.pruning.mode)
         left = plan.pruning_budget
         stage = Stage(request.pruning, plan, bases, self.scorer, self.journal, self.card, left)
         return {f"{method} {i}": c for i, c in enumerate(stage.candidates(conductor), start=1)}

@@ -60,8 +60,7 @@ def run_search(
     named = {SEARCHED: winner}
     if request.pruning is not None and request.strategy != "paper":
         assert isinstance(scorer, PruningScorer), "scorers of real models measure networks"
-        may_differ = request.pruning.mode != "shared"
-        bases = bases_of(winner, outcome, plan.space, may_differ=may_differ)
+        bases = bases_of(winner, outcome, plan.space, mode=request.pruning.mode)
         left = request.budget - ledger.spent
         stage = Stage(request.pruning, plan, bases, scorer, journal, card, budget=left)
         named = _named(winner, stage.candidates(conductor), has_limit=stage.has_limit)

@@ -29,6 +29,7 @@ from search.pruning_memory import Memory
 from search.pruning_plan import PrunedGenome, PruningOutcome, PruningPlan
 from search.pruning_probes import around, deeper, first_probe, probes
 from search.pruning_seeds import (
+    Path,
     alternates,
     budget_seeds,
     by_error,
@@ -36,7 +37,6 @@ from search.pruning_seeds import (
     dearest_within,
     greedy_paths,
     opening_seeds,
-    reuse_path,
 )
 from search.pymoo_front import FrontGA, Objectives, front_order
 from search.strategy import Asking, generator_for
@@ -50,7 +50,10 @@ SCREENING_SHARE = 0.5
 """Of the budget, for the lowest rung: seeds and the first generations."""
 
 PROMOTED_SHARE = {"front": 0.7, "budget": 0.5}
-"""Of a higher rung's places, for candidates promoted from below; the others are for children."""
+"""Of a higher rung's places, for candidates promoted from below; the others are for children.
+
+More for a front, whose tiers are led by two each: by FID and by the survey.
+"""
 
 POLISH_SHARE = 0.15
 """Of the budget, taken from the highest rung's part, for the polish at the end."""
@@ -111,6 +114,7 @@ class _Run:
     rng: np.random.Generator = field(init=False)
     memory: Memory = field(init=False)
     ladder: list[Rung] = field(init=False)
+    paths: tuple[Path, ...] = field(init=False)  # by the survey alone
     bounded: BoundedSpace = field(init=False)  # the limits of this generation
     openings: int = field(init=False)  # of the limits: still to come, this one included
     opened: float = 1.0  # the least share that the generation before was allowed
@@ -126,6 +130,7 @@ class _Run:
             screening_share=SCREENING_SHARE,
             least=plan.num_points,
         )
+        self.paths = greedy_paths(plan.bounded, plan.survey)
         self.bounded = plan.bounded
         openings = BUDGET_OPENINGS if plan.has_budget else INCREMENTS
         self.limit(openings if self.ladder[0].count >= RAMP_PLACES else 1)
@@ -180,7 +185,7 @@ class _Run:
         plan, is_known = self.plan, bool(self.memory.known(0))
         times = self.memory.best(0).times if is_known else plan.start_times[0]
         factors = self.memory.factors(0) if is_known else None
-        paths = greedy_paths(plan.bounded, plan.survey, factors)
+        paths = greedy_paths(plan.bounded, plan.survey, factors) if is_known else self.paths
 
         def order(genomes: Iterable[ArchitectureGenome]) -> list[ArchitectureGenome]:
             if not is_known:
@@ -202,12 +207,9 @@ class _Run:
         plan = self.plan
         if plan.has_budget:
             return [], []  # the first cuts are all of this kind
-        reuse = [reuse_path(plan.bounded, plan.survey)] if alternates(plan.space) else []
-        least, reused = (
-            [cheapest_above(path, self.bounded, self.bounded.least) for path in paths]
-            for paths in (greedy_paths(plan.bounded, plan.survey), reuse)
-        )
-        least = by_error(least, plan.space, plan.survey)[:1]
+        ends = [cheapest_above(path, self.bounded, self.bounded.least) for path in self.paths]
+        reused = ends[-1:] if alternates(plan.space) else []
+        least = by_error(ends, plan.space, plan.survey)[:1]
         pair = [
             [PrunedGenome(plan.start_times[0], cut) for cut in cuts if self.bounded.holds(cut)]
             for cuts in (least, reused)
@@ -224,8 +226,8 @@ class _Run:
         if not known or plan.space.max_configurations < 2:
             return []
         best = self.memory.best(0)
-        if self.memory.share(best) == 1.0:
-            return []
+        if plan.candidate(best).architecture is None:
+            return []  # no cut is better than the full network
         factors = self.memory.factors(0)
         path = around(plan.bounded, plan.survey, best.architecture, factors)
         ends = [genome for genome in path if self.bounded.holds(genome)][-1:]
@@ -280,9 +282,9 @@ class _Run:
     def promote(self, level: int) -> Asking[None]:
         """Score those that lead each tier of the rung below, by FID and by the survey; its front.
 
-        The best and the cheapest of them go first, so that a front has both its ends.
-        By FID who is promoted is decided within one number of images, the one below. The survey has
-        its say because few images flatter networks that make images alike.
+        The best and the cheapest of them go first, so that a front has both its ends. FIDs are
+        compared within one number of images, the one below. The survey has its say because few
+        images flatter networks that make images alike.
         """
         self.limit(1)
         share = PROMOTED_SHARE["budget" if self.plan.has_budget else "front"]

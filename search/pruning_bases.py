@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from search.strategy import Outcome
+from space.architectures import Mode
 from space.candidate import Candidate
 from space.timesteps import Genome, TimestepSpace
 
@@ -17,7 +18,7 @@ RUNNERS_UP = 1
 """Of stage 1, beside its winner."""
 
 LEAD_IN_LEVELS = (-1.0, -0.4)
-"""Half log-SNR at the second step of lead-ins: where what an image shows is decided."""
+"""Half log-SNR at the second step of lead-ins; by scores on `zoo:cifar10-16`, as the other numbers."""
 
 LAST = 3.8
 """Half log-SNR at their last step at least: little of the noise is left."""
@@ -27,7 +28,7 @@ SHORT, LONG = 0.4, 1.8
 
 
 def bases_of(
-    winner: Candidate, outcome: Outcome, space: TimestepSpace, *, may_differ: bool
+    winner: Candidate, outcome: Outcome, space: TimestepSpace, *, mode: Mode
 ) -> tuple[Candidate, ...]:
     """The winner; where steps may differ lead-ins to it; then the best that is far from all these.
 
@@ -38,10 +39,10 @@ def bases_of(
         winner: Of stage 1.
         outcome: Of its search.
         space: Of its times.
-        may_differ: Whether steps may have networks of their own.
+        mode: Whether steps may have networks of their own.
     """
     bases = [winner]
-    if may_differ:
+    if mode != "shared":
         bases += [space.candidate(genome) for genome in lead_ins(space.genome(winner), space)]
     most = len(bases) + RUNNERS_UP
     for candidate in dict.fromkeys([*outcome.finalists, *outcome.ranked]):

@@ -1,9 +1,9 @@
 """Where the search over architectures starts, within the limits of a generation.
 
 Greedy cuts by the survey's errors, the same in every mode, and later on by what scores have shown
-of them; where steps may differ, also with a
-configuration for each band, so that more freedom starts no worse than less; where bodies may be
-reused, also with every second step apart. And uniform ratios.
+of them; where steps may differ, also with a configuration for each band, so that more freedom
+starts no worse than less; where bodies may be reused, also with every second step apart. And
+uniform ratios.
 """
 
 from __future__ import annotations

@@ -28,13 +28,13 @@ def outcome(*ranked: Candidate) -> Outcome:
 def test_the_winner_is_first_and_those_near_it_are_left_out() -> None:
     winner, near, far = candidate(*BEST), candidate(657, 514, 258, 19), candidate(900, 514, 258, 18)
     further = candidate(990, 514, 258, 18)
-    found = bases_of(winner, outcome(near, winner, far, further), SPACE, may_differ=False)
+    found = bases_of(winner, outcome(near, winner, far, further), SPACE, mode="shared")
     assert found == (winner, far), "one more, and that the best"
 
 
 def test_lead_ins_come_before_the_runner_up_where_steps_may_differ() -> None:
     winner, far = candidate(*BEST), candidate(990, 989, 258, 18)
-    found = bases_of(winner, outcome(winner, far), SPACE, may_differ=True)
+    found = bases_of(winner, outcome(winner, far), SPACE, mode="steps")
     expected = [SPACE.candidate(genome) for genome in lead_ins(BEST, SPACE)]
     assert found == (winner, *expected, far)
     assert len(expected) == len(LEAD_IN_LEVELS)

@@ -18,7 +18,7 @@ RUNNERS_UP = 1
 """Of stage 1, beside its winner."""
 
 LEAD_IN_LEVELS = (-1.0, -0.4)
-"""Half log-SNR at the second step of lead-ins; by scores on `zoo:cifar10-16`, as the other numbers."""
+"""Half log-SNR at the second step of lead-ins; from scores on `zoo:cifar10-16`, as the rest."""
 
 LAST = 3.8
 """Half log-SNR at their last step at least: little of the noise is left."""

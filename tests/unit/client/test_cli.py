@@ -336,7 +336,7 @@ def test_help_of_every_command_needs_neither_torch_nor_http() -> None:
 
 
 def test_the_list_of_commands_loads_no_dependency_but_what_prints_it() -> None:
-    """Others take a second and more to import; in what time help stands is up to the machine."""
+    """What help waits for; its seconds are up to the machine."""
     code = (
         "import sys\n"
         "from fewstep.cli import app\n"

@@ -61,6 +61,17 @@ def run(
     return plan, *play(prune(plan), judge)
 
 
+def screened(played: Played) -> list[Candidate]:
+    """Those of the lowest rung, in order."""
+    return [ask.candidate for ask in played.asks if ask.num_samples == 64]
+
+
+def promoted(played: Played) -> list[Candidate]:
+    """Those of the first batch on the rung above, in order."""
+    batch = next(batch for batch in played.batches if batch[0].num_samples == 128)
+    return [ask.candidate for ask in batch]
+
+
 def share_of(candidate: Candidate) -> float:
     """Counted from the architecture, not from the genome."""
     return macs_share(candidate.architecture, *NETWORKS["small"], passes=(1,) * STEPS)
@@ -125,8 +136,8 @@ def test_a_budget_of_cost_is_never_exceeded_and_nearly_used(mode: Mode) -> None:
 
 def test_the_saving_that_is_allowed_grows_in_five_parts() -> None:
     _, _, played = run()
-    screened = [batch for batch in played.batches if batch[0].num_samples == 64]
-    saved = [max(1.0 - share_of(ask.candidate) for ask in batch) for batch in screened]
+    batches = [batch for batch in played.batches if batch[0].num_samples == 64]
+    saved = [max(1.0 - share_of(ask.candidate) for ask in batch) for batch in batches]
     for i, saving in enumerate(saved):
         generation = i // 2  # its seeds, then its children
         assert saving <= 0.4 * min(generation + 1, 5) / 5 + 1e-12, (i, saved)
@@ -159,49 +170,44 @@ def test_points_are_the_best_of_each_tier_of_cost_by_the_most_images() -> None:
 
 def test_the_best_of_each_tier_of_cost_is_promoted() -> None:
     plan, _, played = run("steps")
-    low = [ask.candidate for ask in played.asks if ask.num_samples == 64]
-    cuts = [candidate for candidate in low if candidate.architecture is not None]
+    cuts = [c for c in screened(played) if c.architecture is not None]
     points = [(value(c, 64), share_of(c)) for c in cuts]
     best = {cuts[i] for i in best_of_tiers(points, plan.num_points, least=0.6)}
-    high = next(batch for batch in played.batches if batch[0].num_samples == 128)
     assert len(best) >= 4
-    assert best <= {ask.candidate for ask in high}
+    assert best <= set(promoted(played))
 
 
 def test_what_errs_least_of_each_tier_by_the_survey_is_promoted_too() -> None:
     plan, _, played = run("steps")
-    low = [ask.candidate for ask in played.asks if ask.num_samples == 64]
-    cuts = [c for c in low if c.architecture is not None and c.times == plan.bases[0].times]
+    ours = [c for c in screened(played) if c.times == plan.bases[0].times]
+    cuts = [c for c in ours if c.architecture is not None]
     errors = [math.fsum(block_errors(c.architecture, plan.space, plan.survey)) for c in cuts]
     points = [(error, share_of(c)) for error, c in zip(errors, cuts, strict=True)]
     steady = {cuts[i] for i in best_of_tiers(points, plan.num_points, least=0.6)}
-    high = next(batch for batch in played.batches if batch[0].num_samples == 128)
     assert len(steady) >= 4
-    assert steady <= {ask.candidate for ask in high}
+    assert steady <= set(promoted(played))
 
 
 def test_the_best_and_the_cheapest_tier_are_promoted_first() -> None:
     plan, _, played = run("steps")
-    low = [ask.candidate for ask in played.asks if ask.num_samples == 64]
-    cuts = [candidate for candidate in low if candidate.architecture is not None]
+    cuts = [c for c in screened(played) if c.architecture is not None]
     points = [(value(c, 64), share_of(c)) for c in cuts]
     leaders = [cuts[i] for i in best_of_tiers(points, plan.num_points, least=0.6)]
-    high = next(batch for batch in played.batches if batch[0].num_samples == 128)
-    best, cheapest, *_ = (ask.candidate for ask in high)
+    best, cheapest, *_ = promoted(played)
     assert best == leaders[0]
     assert cheapest == min(leaders, key=share_of)
 
 
 def test_every_opening_screens_what_the_survey_alone_would_cut_and_pure_reuse() -> None:
     plan, _, played = run("steps")
-    screened = {ask.candidate for ask in played.asks if ask.num_samples == 64}
+    seen = set(screened(played))
     paths = greedy_paths(plan.bounded, plan.survey)
     for generation in range(INCREMENTS):
         bounded = plan.bounded.at_generation(generation, max_saving=0.4)
         ends = [cheapest_above(path, bounded, bounded.least) for path in paths]
         first, *_ = by_error(ends, plan.space, plan.survey)
         for genome in (first, ends[-1]):
-            assert plan.candidate(PrunedGenome(BEST, genome)) in screened, generation
+            assert plan.candidate(PrunedGenome(BEST, genome)) in seen, generation
 
 
 def test_a_budget_hands_over_a_front_best_first() -> None:
@@ -335,12 +341,11 @@ def test_history_never_gets_worse_within_one_number_of_images() -> None:
 
 def test_the_front_of_the_lowest_rung_is_what_is_promoted_first() -> None:
     _, _, played = run()
-    low = [ask.candidate for ask in played.asks if ask.num_samples == 64]
-    high = next(batch for batch in played.batches if batch[0].num_samples == 128)
+    low, high = screened(played), promoted(played)
     points = [(value(c, 64), share_of(c)) for c in low]
     front = {low[i] for i in non_dominated(points)}
     count = min(len(front), len(high))
-    assert {ask.candidate for ask in high[:count]} <= front
+    assert set(high[:count]) <= front
 
 
 def test_a_few_scores_open_the_whole_range_at_once() -> None:
